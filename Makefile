@@ -1,0 +1,124 @@
+# Everything a clone needs: only Python 3.11 or newer has to be there. A C++ compiler is used where there is one.
+#
+#   make mnist      train the MNIST example, draw its curves
+#   make test       the test suite
+#   make check-all  all that can be checked here; slow
+#   make lint bench docs clean
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter of the virtual environments.
+
+VENV := .venv
+PARITY_VENV := .venv-parity
+BIN := $(VENV)/bin
+PIP := pip --disable-pip-version-check --quiet
+MNIST_ARGS ?= --plot
+PYTEST_ARGS ?=
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: mnist test test-reference test-install parity lint bench docs smoke sanitize check-all clean
+
+mnist: $(VENV)/.stamp-mnist
+	$(BIN)/python extra/mnist.py $(MNIST_ARGS)
+
+test: $(VENV)/.stamp-test
+	$(BIN)/python -m pytest -q --ignore=tests/parity $(PYTEST_ARGS)
+
+# The same suite with NumPy alone: no native kernel answers.
+test-reference: $(VENV)/.stamp-test
+	MYTORCH_BACKEND=reference $(BIN)/python -m pytest -q --ignore=tests/parity $(PYTEST_ARGS)
+
+# Builds the package in fresh environments, with and without a compiler.
+test-install: $(VENV)/.stamp-test
+	$(BIN)/python -m pytest -q -m install tests/test_install.py $(PYTEST_ARGS)
+
+# Against torch itself. MYTORCH_FULL=1 runs the whole tables, otherwise a sample of them.
+parity: $(PARITY_VENV)/.stamp-parity
+	$(PARITY_VENV)/bin/python -m pytest -q tests/parity $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.stamp-test
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.stamp-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+# Every example, a few steps each.
+smoke: $(VENV)/.stamp-test
+	@set -e; for example in extra/*.py; do \
+	  echo "$$example --smoke"; MPLBACKEND=agg $(BIN)/python "$$example" --smoke; \
+	done
+
+# The native kernels under AddressSanitizer and UndefinedBehaviorSanitizer, in a program of their own.
+sanitize:
+	@if ! command -v $(CXX) >/dev/null 2>&1; then echo "sanitize: no C++ compiler ($(CXX)), so no native kernels to check"; \
+	else set -ex; mkdir -p build; \
+	  $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Werror -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	    -fsanitize=address,undefined csrc/check_kernels.cpp csrc/pointwise.cpp -o build/check_kernels; \
+	  build/check_kernels; fi
+
+check-all: export MYTORCH_FULL := 1
+check-all: lint test test-reference sanitize parity test-install smoke docs
+
+clean:
+	rm -rf $(VENV) $(PARITY_VENV) build dist docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# Set-up: one stamp file per step, made again only when its inputs change.
+
+BUILD_INPUTS := pyproject.toml CMakeLists.txt mytorch/_version.py $(wildcard csrc/*.*)
+
+# An interpreter that is new enough and can make virtual environments (Debian splits ensurepip off into python3-venv).
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
+define find_python
+found=; for p in $(PYTHONS); do \
+  if "$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$p; break; fi; \
+done; \
+if [ -z "$$found" ]; then \
+  echo "No suitable Python: tried $(PYTHONS)." >&2; \
+  echo "Expected Python 3.11 or newer with the venv module (Debian and Ubuntu: apt install python3-venv)." >&2; \
+  echo "Name one: make PYTHON=/path/to/python3.12 ..." >&2; \
+  exit 1; \
+fi
+endef
+
+# $(call install_extras,VENV,EXTRA...): the requirements of some extras, without building the package again.
+READ_EXTRAS := import sys, tomllib; \
+  extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+  print(*(requirement for name in sys.argv[1:] for requirement in extras[name]), sep="\n")
+define install_extras
+@$(1)/bin/python -c '$(READ_EXTRAS)' $(2) > $(1)/requirements.txt
+$(1)/bin/python -m $(PIP) install -r $(1)/requirements.txt
+endef
+
+%/.stamp-venv:
+	@$(find_python); echo "creating $* with $$found"; "$$found" -m venv --clear $*
+	@touch $@
+
+%/.stamp-core: %/.stamp-venv $(BUILD_INPUTS)
+	$*/bin/python -m $(PIP) install -e .
+	@touch $@
+
+$(VENV)/.stamp-mnist: $(VENV)/.stamp-core
+	$(call install_extras,$(VENV),progress plot)
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-core
+	$(call install_extras,$(VENV),test)
+	@touch $@
+
+$(VENV)/.stamp-lint: $(VENV)/.stamp-core
+	$(call install_extras,$(VENV),dev)
+	@touch $@
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-core
+	$(call install_extras,$(VENV),docs)
+	@touch $@
+
+$(PARITY_VENV)/.stamp-parity: $(PARITY_VENV)/.stamp-core
+	$(call install_extras,$(PARITY_VENV),test parity)
+	@touch $@

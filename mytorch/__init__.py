@@ -1,0 +1,169 @@
+"""TinyNet's `mytorch`: PyTorch's names and semantics on an autograd engine that one can read.
+
+`import mytorch as torch`, and the rest of a PyTorch script runs as it is.
+"""
+# ruff: noqa: E402, I001 - the order of the imports is the order of the layers, and the warnings filter comes first
+
+from __future__ import annotations
+
+import math as _math
+import warnings as _warnings
+from typing import Any as _Any
+
+from mytorch._version import __version__ as __version__
+
+__mytorch__ = True
+
+# NumPy warns of overflow, division by zero and NaN; torch computes inf and NaN in silence, and so does this package: by
+# module, so that the user's own NumPy code keeps its warnings, and not by errstate, which costs 2 us per operation.
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"mytorch\.")
+
+from mytorch.autograd_engine import (
+    enable_grad as enable_grad, inference_mode as inference_mode, is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled, no_grad as no_grad, set_grad_enabled as set_grad_enabled,
+)
+from mytorch.dtypes import (
+    bfloat16 as bfloat16, bool_ as bool, complex64 as complex64, complex128 as complex128, dtype as dtype, finfo as finfo,
+    float16 as float16, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype, iinfo as iinfo, int8 as int8,
+    int16 as int16, int32 as int32, int64 as int64, promote_types as promote_types, set_default_dtype as set_default_dtype, uint8 as uint8,
+    uint16 as uint16, uint32 as uint32, uint64 as uint64,
+)
+from mytorch.dtypes import (
+    complex64 as cfloat, complex128 as cdouble, float16 as half, float32 as float, float64 as double, int16 as short, int32 as int,
+    int64 as long,
+)
+from mytorch.ops.adaptive_pool import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d as adaptive_max_pool1d,
+)
+from mytorch.ops.conv import (
+    conv1d as conv1d, conv2d as conv2d, conv3d as conv3d, conv_transpose1d as conv_transpose1d, conv_transpose2d as
+    conv_transpose2d, conv_transpose3d as conv_transpose3d, convolution as convolution,
+)
+from mytorch.ops.create import (
+    arange as arange, as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like, empty_strided as
+    empty_strided, eye as eye, from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
+    as linspace, logspace as logspace, ones as ones, ones_like as ones_like, tensor as tensor, tril_indices as tril_indices,
+    triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
+)
+from mytorch.ops.elementwise import (
+    abs as abs, abs_ as abs_, absolute as absolute, acos as acos, acos_ as acos_, acosh as acosh, acosh_ as acosh_, add as add,
+    addcdiv as addcdiv, addcmul as addcmul, angle as angle, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as
+    arcsinh, arctan as arctan, arctan2 as arctan2, arctanh as arctanh, asin as asin, asin_ as asin_, asinh as asinh, asinh_ as
+    asinh_, atan as atan, atan2 as atan2, atan_ as atan_, atanh as atanh, atanh_ as atanh_, bitwise_and as bitwise_and,
+    bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as bitwise_or, bitwise_right_shift as
+    bitwise_right_shift, bitwise_xor as bitwise_xor, ceil as ceil, ceil_ as ceil_, clamp as clamp, clamp_ as clamp_, clamp_max as
+    clamp_max, clamp_max_ as clamp_max_, clamp_min as clamp_min, clamp_min_ as clamp_min_, clip as clip, clip_ as clip_, conj as
+    conj, cos as cos, cos_ as cos_, cosh as cosh, cosh_ as cosh_, deg2rad as deg2rad, deg2rad_ as deg2rad_, div as div, divide as
+    divide, eq as eq, erf as erf, erf_ as erf_, erfc as erfc, erfc_ as erfc_, exp as exp, exp2 as exp2, exp2_ as exp2_, exp_ as
+    exp_, expm1 as expm1, expm1_ as expm1_, fill_ as fill_, fix as fix, floor as floor, floor_ as floor_, floor_divide as
+    floor_divide, fmax as fmax, fmin as fmin, fmod as fmod, frac as frac, frac_ as frac_, ge as ge, greater as greater,
+    greater_equal as greater_equal, gt as gt, hypot as hypot, imag as imag, isfinite as isfinite, isinf as isinf, isnan as isnan,
+    isneginf as isneginf, isposinf as isposinf, isreal as isreal, le as le, lerp as lerp, less as less, less_equal as less_equal,
+    log as log, log10 as log10, log10_ as log10_, log1p as log1p, log1p_ as log1p_, log2 as log2, log2_ as log2_, log_ as log_,
+    logaddexp as logaddexp, logaddexp2 as logaddexp2, logical_and as logical_and, logical_not as logical_not, logical_or as
+    logical_or, logical_xor as logical_xor, lt as lt, maximum as maximum, minimum as minimum, mul as mul, multiply as multiply,
+    nan_to_num as nan_to_num, nan_to_num_ as nan_to_num_, ne as ne, neg as neg, neg_ as neg_, negative as negative, negative_ as
+    negative_, not_equal as not_equal, polar as polar, positive as positive, pow as pow, rad2deg as rad2deg, rad2deg_ as rad2deg_,
+    real as real, reciprocal as reciprocal, reciprocal_ as reciprocal_, relu as relu, relu_ as relu_, remainder as remainder,
+    round as round, round_ as round_, rsqrt as rsqrt, rsqrt_ as rsqrt_, rsub as rsub, sgn as sgn, sigmoid as sigmoid, sigmoid_ as
+    sigmoid_, sign as sign, signbit as signbit, sin as sin, sin_ as sin_, sinh as sinh, sinh_ as sinh_, sqrt as sqrt, sqrt_ as
+    sqrt_, square as square, square_ as square_, sub as sub, subtract as subtract, tan as tan, tan_ as tan_, tanh as tanh, tanh_
+    as tanh_, true_divide as true_divide, trunc as trunc, trunc_ as trunc_, view_as_complex as view_as_complex, view_as_real as
+    view_as_real, where as where, zero_ as zero_,
+)
+from mytorch.ops.extrema import (
+    amax as amax, amin as amin, aminmax as aminmax, argmax as argmax, argmin as argmin, max as max, median as median, min as min,
+    mode as mode, nanmedian as nanmedian,
+)
+from mytorch.ops.index import (
+    gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill, index_put as index_put,
+    index_put_ as index_put_, index_select as index_select, masked_fill as masked_fill, masked_scatter as masked_scatter,
+    masked_select as masked_select, repeat_interleave as repeat_interleave, scatter as scatter, scatter_add as scatter_add, take
+    as take, take_along_dim as take_along_dim,
+)
+from mytorch.ops.linalg import (
+    addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm, bmm as bmm, cdist as cdist, chain_matmul
+    as chain_matmul, cosine_similarity as cosine_similarity, cross as cross, dot as dot, einsum as einsum, inner as inner, kron as
+    kron, mm as mm, mv as mv, outer as outer, tensordot as tensordot, vdot as vdot,
+)
+from mytorch.ops.pool import (
+    avg_pool1d as avg_pool1d, max_pool1d as max_pool1d, max_pool2d as max_pool2d, max_pool3d as max_pool3d,
+)
+from mytorch.ops.random import (
+    bernoulli as bernoulli, multinomial as multinomial, normal as normal, poisson as poisson, rand as rand, rand_like as
+    rand_like, randint as randint, randint_like as randint_like, randn as randn, randn_like as randn_like, randperm as randperm,
+)
+from mytorch.ops.scan import (
+    cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
+)
+from mytorch.ops.shape import (
+    as_strided as as_strided, atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, broadcast_shapes as
+    broadcast_shapes, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, cat as cat, chunk as chunk, diag as
+    diag, diag_embed as diag_embed, diagonal as diagonal, dstack as dstack, flatten as flatten, flip as flip, fliplr as fliplr,
+    flipud as flipud, hstack as hstack, meshgrid as meshgrid, movedim as movedim, narrow as narrow, permute as permute, ravel as
+    ravel, reshape as reshape, roll as roll, rot90 as rot90, select as select, split as split, squeeze as squeeze, stack as stack,
+    t as t, tensor_split as tensor_split, tile as tile, trace as trace, transpose as transpose, tril as tril, triu as triu, unbind
+    as unbind, unflatten as unflatten, unsqueeze as unsqueeze, vstack as vstack,
+)
+from mytorch.ops.softmax import (
+    log_softmax as log_softmax, softmax as softmax,
+)
+from mytorch.ops.sorting import (
+    argsort as argsort, bincount as bincount, bucketize as bucketize, histc as histc, isin as isin, kthvalue as kthvalue, msort as
+    msort, nonzero as nonzero, searchsorted as searchsorted, sort as sort, topk as topk, unique as unique, unique_consecutive as
+    unique_consecutive,
+)
+from mytorch.ops.statistics import (
+    dist as dist, logsumexp as logsumexp, nanquantile as nanquantile, norm as norm, quantile as quantile, std as std, std_mean as
+    std_mean, var as var, var_mean as var_mean,
+)
+from mytorch.ops.sums import (
+    all as all, any as any, count_nonzero as count_nonzero, mean as mean, nanmean as nanmean, nansum as nansum, prod as prod, sum
+    as sum,
+)
+from mytorch.ops.linalg import matmul_function as matmul
+from mytorch.ops.create import range_ as range
+from mytorch.ops.elementwise import complex_ as complex
+from mytorch.size import Size as Size
+from mytorch.generator import Generator as Generator, default_generator as default_generator
+from mytorch.random import (
+    fork_rng as fork_rng, get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed, seed as seed,
+    set_rng_state as set_rng_state,
+)
+from mytorch.tensor import Tensor as Tensor, legacy_types as _legacy_types
+from mytorch.device import device as device
+from mytorch.ops.create import tensor as tensor
+from mytorch.inspect_tensors import (
+    allclose as allclose, are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled, can_cast as can_cast,
+    equal as equal, get_num_threads as get_num_threads, is_complex as is_complex, is_floating_point as is_floating_point,
+    is_nonzero as is_nonzero, is_storage as is_storage, is_tensor as is_tensor, isclose as isclose, numel as numel,
+    result_type as result_type, set_default_device as set_default_device, set_default_tensor_type as set_default_tensor_type,
+    set_float32_matmul_precision as set_float32_matmul_precision, set_num_threads as set_num_threads,
+    use_deterministic_algorithms as use_deterministic_algorithms,
+)
+
+globals().update(_legacy_types())
+e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
+strided = "torch.strided"
+contiguous_format, preserve_format, channels_last = "torch.contiguous_format", "torch.preserve_format", "torch.channels_last"
+
+# Loaded when first touched, so that `import mytorch` stays light.
+_LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random", "multiprocessing",
+                           "config", "printing", "types"})
+_LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",
+               "compile": "inspect_tensors"}
+
+
+def __getattr__(name: str) -> _Any:
+    import importlib
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"mytorch.{name}")
+    if name in _LAZY_NAMES:
+        found = getattr(importlib.import_module(f"mytorch.{_LAZY_NAMES[name]}"), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'mytorch' has no attribute '{name}': if torch has it, it is not supported yet")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES})

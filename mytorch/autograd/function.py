@@ -1,0 +1,276 @@
+"""`Function`: an operation whose forward and backward the user writes on Tensors, as in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mytorch import autograd_engine as engine
+from mytorch.autograd_engine import (
+    _CONSTANT, Edge, Node, TensorBase, bump, check_inplace, gradient_edge, no_grad, rebase, requires_grad, set_grad_enabled,
+    state, storage_of,
+)
+
+__mytorch__ = True
+
+
+class FunctionCtx:
+    """What `forward` tells `backward`. The context is the node itself."""
+
+    __slots__ = ()
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep tensors for backward, with a check that they are not written in the meantime. None is allowed.
+
+        Raises:
+            TypeError: for anything else; keep that as an attribute of ctx.
+        """
+        for t in tensors:
+            if t is not None and not isinstance(t, TensorBase):
+                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+        self._to_save = tensors
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Keep tensors for `jvp`."""
+        self.saved_for_forward = tensors
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Say which inputs forward has written in place; they must be returned."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """Say which outputs have no gradient."""
+        self._non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Shall backward get zeros (the default) or None for an output without a gradient?"""
+        self.materialize_grads = bool(value)
+
+
+class UserNode(Node, FunctionCtx):
+    """The node of a user's Function, and the `ctx` that its methods get."""
+
+    function: type[Function]
+    materialize_grads = True
+    _to_save: tuple[Any, ...] = ()
+    _dirty: tuple[Any, ...] = ()
+    _non_differentiable: tuple[Any, ...] = ()
+    _saved: list[Any] | None = None
+    needs_input_grad: tuple[bool, ...] = ()
+
+    def keep(self, outputs: Sequence[Any]) -> None:
+        """Store what was saved. An output is stored without its node, so that no reference cycle exists."""
+        kept: list[Any] = []
+        for t in self._to_save:
+            if t is None:
+                kept.append(None)
+                continue
+            storage = storage_of(t)
+            place = next((i for i, y in enumerate(outputs) if y is t), None)
+            kept.append((t if place is None else t._array, place, storage, storage.version))
+        self._saved = kept
+        self._to_save = ()
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The tensors given to `save_for_backward`.
+
+        Raises:
+            RuntimeError: if one was written since, or a first backward has freed them.
+        """
+        if self._saved is None:
+            raise RuntimeError("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+                               "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+                               "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+                               "saved tensors after calling backward.")
+        return tuple(self._unpack(item) for item in self._saved)
+
+    saved_variables = saved_tensors
+
+    def _unpack(self, item: Any) -> Any:
+        if item is None:
+            return None
+        value, place, storage, version = item
+        if storage.version != version:
+            shape = list(value.shape)
+            raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: "
+                               f"a tensor of shape {shape} saved by {self.name()} is at version {storage.version}; expected version {version} instead.")
+        if place is None:
+            return value
+        tensor = engine.wrap(value)
+        tensor._storage = storage
+        tensor._edge = (self, place) if self.edges is not None else None
+        return tensor
+
+    def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
+        grads = g if isinstance(g, list) else [g]
+        given = []
+        for d, (shape, dtype) in zip(grads, self.outputs, strict=True):
+            if d is None and self.materialize_grads:
+                import numpy as np
+                d = np.zeros(shape, dtype)
+            given.append(engine._as_tensor(d))
+        found = self._call(given)
+        return [self._checked(i, d, as_tensors) for i, d in enumerate(found)]
+
+    def _call(self, given: list[Any]) -> Sequence[Any]:
+        function = self.function
+        # a subclass may define either; vjp is another name of backward
+        other = function.backward is Function.backward and function.vjp is not Function.vjp
+        result = (function.vjp if other else function.backward)(self, *given)
+        found = result if isinstance(result, tuple) else (result,)
+        count = len(self.edges)
+        if len(found) > count and all(d is None for d in found[count:]):
+            found = found[:count]
+        if len(found) != count:
+            raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {count}, got {len(found)})")
+        return found
+
+    def _checked(self, i: int, d: Any, as_tensors: bool) -> Any:
+        if d is None or self.edges[i][0] is None:
+            return None
+        if not isinstance(d, TensorBase):
+            raise TypeError(f"expected Variable or None (got {type(d).__name__}) as gradient {i} of {self.name()}")
+        return d if as_tensors else d._array
+
+    def release(self) -> None:
+        if self._saved:
+            self._saved = None
+
+
+class _FunctionMeta(type):
+    """Gives every Function its class of nodes, named after it."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(name, bases, namespace)
+        cls._backward_cls = type(f"{name}Backward", (UserNode,), {"function": cls})
+
+
+class Function(metaclass=_FunctionMeta):
+    """Subclass it with static methods `forward(ctx, *args)` (or `forward(*args)` and `setup_context(ctx, inputs, output)`)
+    and `backward(ctx, *grad_outputs)`, and call it through `apply`.
+
+    `backward` returns one gradient, or None, per argument of forward.
+    """
+
+    _backward_cls: type[UserNode]
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs from the arguments."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Save for backward what forward computed; optional."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Compute the gradients of the arguments from those of the outputs."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function to use it "
+                                  "with backward mode AD.")
+
+    @staticmethod
+    def vjp(ctx: Any, *grad_outputs: Any) -> Any:
+        """Another name of `backward`."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
+                           "with static forward method.")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run forward and put a node into the graph whose backward is the user's."""
+        node = object.__new__(cls._backward_cls)
+        node.hooks = None
+        tensors = [a for a in args if isinstance(a, TensorBase)]
+        node.needs_input_grad = tuple(requires_grad(a) for a in args)
+        track = state.grad_enabled and any(node.needs_input_grad)
+        edges: list[Edge] = [(gradient_edge(a) or _CONSTANT) if isinstance(a, TensorBase) else _CONSTANT for a in args]
+        node.edges = edges if track else [_CONSTANT] * len(args)
+        with no_grad():
+            if cls.setup_context is not Function.setup_context:
+                output = cls.forward(*args, **kwargs)
+                cls.setup_context(node, args, output)
+            else:
+                output = cls.forward(node, *args, **kwargs)
+        outputs = list(output) if isinstance(output, tuple) else [output]
+        outputs = [_fresh(node, y, tensors) if isinstance(y, TensorBase) else y for y in outputs]
+        if not track:
+            node.keep([])
+            for y in node._dirty:
+                bump(y)
+            return tuple(outputs) if isinstance(output, tuple) else outputs[0]
+        node.remember_line()
+        node.shape = None
+        node.dtype = None
+        node.outputs = [(y._array.shape, y._array.dtype) if isinstance(y, TensorBase) else ((), None) for y in outputs]
+        _link(node, outputs)
+        node.keep(outputs)
+        return tuple(outputs) if isinstance(output, tuple) else outputs[0]
+
+
+def _fresh(node: UserNode, y: Any, inputs: list[Any]) -> Any:
+    """An output of its own: an input that is returned unwritten becomes an alias."""
+    if any(y is d for d in node._dirty):
+        return y
+    if any(y is x for x in inputs) or y._edge is not None or y._requires_grad:
+        alias = engine.wrap(y._array)
+        alias._storage = storage_of(y)
+        if any(y is d for d in node._non_differentiable):
+            node._non_differentiable = (*node._non_differentiable, alias)
+        node._to_save = tuple(alias if t is y and not any(y is x for x in inputs) else t for t in node._to_save)
+        return alias
+    return y
+
+
+def _link(node: UserNode, outputs: list[Any]) -> None:
+    for nr, y in enumerate(outputs):
+        if not isinstance(y, TensorBase):
+            continue
+        if any(y is d for d in node._dirty):
+            with set_grad_enabled(True):
+                check_inplace(y)
+            bump(y)
+            if y._view is None:
+                y._edge, y._requires_grad = (node, nr), False
+            else:
+                rebase(y, node)
+        elif y._array.dtype.kind in "fcV" and not any(y is t for t in node._non_differentiable):
+            y._edge = (node, nr)
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a `backward` that cannot be differentiated itself: a second derivative through it raises RuntimeError."""
+    from functools import wraps
+
+    @wraps(function)
+    def backward(ctx: Any, *grads: Any) -> Any:
+        recording = state.grad_enabled
+        with no_grad():
+            result = function(ctx, *grads)
+        if not recording or not any(requires_grad(g) for g in (*grads, *ctx.saved_tensors)):
+            return result
+        found = result if isinstance(result, tuple) else (result,)
+        marked = _Refuse.apply(len(found), *[d.detach() if isinstance(d, TensorBase) else d for d in found],
+                               *[g for g in (*grads, *ctx.saved_tensors) if requires_grad(g)])
+        return marked if isinstance(result, tuple) else marked[0]
+
+    return backward
+
+
+class _Refuse(Function):
+    """Passes gradients on; its own backward refuses."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Any) -> Any:
+        return tuple(t.clone() if isinstance(t, TensorBase) else t for t in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+__all__ = ["Function", "FunctionCtx", "UserNode", "once_differentiable"]

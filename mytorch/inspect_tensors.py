@@ -1,0 +1,141 @@
+"""Questions about tensors and settings of the library: is_tensor, allclose, equal, result_type, set_num_threads, ..."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mytorch import dtypes
+from mytorch.autograd_engine import TensorBase
+from mytorch.device import require_cpu
+from mytorch.dtypes import BFLOAT16_NP, bfloat16_to_float32
+from mytorch.ops.common import require_tensor
+from mytorch.ops.common import result_dtype as _result_dtype
+from mytorch.ops.create import as_dtype
+from mytorch.tensor import _wrap
+
+__mytorch__ = True
+
+
+def is_tensor(obj: Any) -> bool:
+    """Is the object a Tensor?"""
+    return isinstance(obj, TensorBase)
+
+
+def is_storage(obj: Any) -> bool:
+    """Is the object a storage? Never: memory is a NumPy array."""
+    return False
+
+
+def is_floating_point(input: Any) -> bool:  # noqa: A002
+    """Is the dtype a floating one?"""
+    require_tensor("is_floating_point", input)
+    return bool(input.dtype.is_floating_point)
+
+
+def is_complex(input: Any) -> bool:  # noqa: A002
+    """Is the dtype a complex one?"""
+    require_tensor("is_complex", input)
+    return bool(input.dtype.is_complex)
+
+
+def is_nonzero(input: Any) -> bool:  # noqa: A002
+    """Is the only element not zero?"""
+    return bool(input)
+
+
+def numel(input: Any) -> int:  # noqa: A002
+    """The number of elements."""
+    require_tensor("numel", input)
+    return int(input._array.size)
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
+    """The dtype of an arithmetic operation on two tensors or numbers."""
+    return _result_dtype(*[x._array if isinstance(x, TensorBase) else x for x in (tensor1, tensor2)])
+
+
+def can_cast(from_: dtypes.dtype, to: dtypes.dtype) -> bool:
+    """May a value of one dtype be cast to the other without changing its kind (float to int, signed to unsigned, ...)?"""
+    return from_.category <= to.category and not (from_.is_signed and not to.is_signed and to.category == dtypes.INTEGER)
+
+
+def _values(x: Any) -> Any:
+    array = x._array
+    return bfloat16_to_float32(array) if array.dtype == BFLOAT16_NP else array
+
+
+def equal(input: Any, other: Any) -> bool:  # noqa: A002
+    """Do two tensors have the same shape and elements?"""
+    require_tensor("equal", input)
+    require_tensor("equal", other, "other", 2)
+    a, b = _values(input), _values(other)
+    return bool(a.shape == b.shape and (a == b).all())
+
+
+def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:  # noqa: A002
+    """|input - other| <= atol + rtol * |other|, pointwise."""
+    if input._array.dtype != other._array.dtype:
+        raise RuntimeError(f"{dtypes.legacy_name(input.dtype)} did not match {dtypes.legacy_name(other.dtype)}")
+    return _wrap(np.asarray(np.isclose(_values(input), _values(other), rtol, atol, equal_nan)))
+
+
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:  # noqa: A002
+    """Are all elements close? See `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan)._array.all())
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Legacy: the default dtype by the name of a tensor type, such as 'torch.DoubleTensor'."""
+    dtypes.set_default_dtype(dtypes.from_legacy_name(t) if isinstance(t, str) else t.dtype)
+
+
+def set_default_device(device: Any) -> None:
+    """Accepts 'cpu'; RuntimeError for anything else."""
+    require_cpu(device)
+
+
+def get_num_threads() -> int:
+    """The number of threads that products of matrices may use (NumPy's BLAS decides by itself)."""
+    import os
+    return _threads or len(os.sched_getaffinity(0))
+
+
+_threads = 0
+
+
+def set_num_threads(num: int) -> None:
+    """Limit the threads of NumPy's BLAS, if the package threadpoolctl is there; otherwise the number is only noted."""
+    global _threads
+    if not isinstance(num, int) or num <= 0:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    _threads = num
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+    threadpoolctl.threadpool_limits(num)
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted: float32 products are always computed in float32 ('highest')."""
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"{precision} is not one of 'highest', 'high', 'medium'")
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: every algorithm here is deterministic."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """Always True: every algorithm here is deterministic."""
+    return True
+
+
+def compile(model: Any = None, **options: Any) -> Any:  # noqa: A001
+    """The model or function itself: everything runs eagerly. Usable as a decorator, as torch's is."""
+    return (lambda function: function) if model is None else model
+
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "np", "as_dtype")]

@@ -1,0 +1,106 @@
+"""Parameter: a tensor that a module learns. Buffer: one that it keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mytorch import dtypes
+from mytorch.autograd_engine import storage_of
+from mytorch.tensor import Tensor, wrap_as
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__mytorch__ = True
+
+__all__ = ["Buffer", "Parameter"]
+
+
+def type_name(value: object) -> str:
+    """What error messages call a value: 'torch.FloatTensor' for a tensor, else the name of its class."""
+    if isinstance(value, Tensor):
+        return str(value.type())
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _data_of(owner: str, data: Any) -> Tensor:
+    if data is None:
+        return wrap_as(Tensor, np.empty(0, dtypes.get_default_dtype().np))
+    if not isinstance(data, Tensor):
+        raise AttributeError(f"{owner}: got {type_name(data)}, expected a Tensor; make one with torch.tensor(...)")
+    return data
+
+
+class _ParameterMeta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        if type.__instancecheck__(cls, instance):
+            return True
+        # a user's subclass of Tensor keeps its class when it becomes a Parameter, and is marked instead
+        return cls is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+
+
+class Parameter(Tensor, metaclass=_ParameterMeta):
+    """A leaf tensor that requires a gradient and, assigned to an attribute of a Module, becomes one of its parameters.
+
+    Args:
+        data: the values; memory is shared. None for none.
+        requires_grad: False freezes it.
+    Raises:
+        RuntimeError: if it shall require a gradient and is of an integer dtype.
+        AttributeError: if `data` is no Tensor.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
+        data = _data_of(cls.__name__, data)
+        array = data._array
+        if requires_grad and array.dtype.kind not in "fcV":
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        is_plain = type(data) is Tensor or isinstance(data, cls)
+        param = wrap_as(cls if is_plain else type(data), array, bool(requires_grad))
+        param._storage = storage_of(data)
+        if not is_plain:
+            param._is_param = True
+        return param
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy of the values; as in torch, the gradient is not copied."""
+        if id(self) in memo:
+            return memo[id(self)]
+        copied = wrap_as(type(self), self._array.copy(order="K"), self._requires_grad)
+        memo[id(self)] = copied
+        if self.__dict__:
+            from copy import deepcopy
+            copied.__dict__.update(deepcopy(self.__dict__, memo))
+        return copied
+
+    def _is_parameter(self) -> bool:
+        return True
+
+
+class _BufferMeta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+
+
+class Buffer(Tensor, metaclass=_BufferMeta):
+    """Marks a tensor, so that assigning it to an attribute of a Module registers a buffer; what is made is a plain Tensor.
+
+    Args:
+        data: the values; memory is shared. None for none.
+        persistent: whether state_dict holds it.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
+        data = _data_of(cls.__name__, data)
+        buffer = wrap_as(type(data), data._array, data.requires_grad)
+        buffer._storage = storage_of(data)
+        buffer.persistent = persistent
+        buffer._is_buffer = True
+        return buffer

@@ -1,0 +1,3 @@
+"""The operations, one file per family: kernel, derivative, documentation and public function in one place."""
+
+__mytorch__ = True

@@ -1,0 +1,512 @@
+"""Indexing: `x[...]` and `x[...] = v`, gather and scatter, index_select, masked operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from mytorch import errors
+from mytorch.autograd_engine import check_inplace, state
+from mytorch.ops.common import (
+    Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, put_out, require_tensor, result_dtype, widened, wrap_dim,
+)
+from mytorch.ops.elementwise import copy_, fill_, where
+from mytorch.ops.shape import basic_op, shape_of, zeros_for
+
+__mytorch__ = True
+
+
+class _Slot:
+    """Marks, in a key, the place of an index array, which travels as an input of its own."""
+
+    def __repr__(self) -> str:
+        return "<index tensor>"
+
+
+_SLOT = _Slot()
+
+
+def _filled(key: tuple[Any, ...], indices: Sequence[Any]) -> tuple[Any, ...]:
+    rest = iter(indices)
+    return tuple(next(rest) if part is _SLOT else part for part in key)
+
+
+def _accumulate(y: Any, key: tuple[Any, ...], values: Any) -> None:
+    """y[key] += values where an index may occur several times."""
+    np.add.at(y, key, values)
+
+
+def _index_put(x: Any, values: Any, *indices: Any, key: tuple[Any, ...], accumulate: bool) -> Any:
+    place = _filled(key, indices)
+    if accumulate:
+        y = widened(x).copy()
+        _accumulate(y, place, widened(np.asarray(values)).astype(y.dtype))
+        return narrowed(y, x.dtype)
+    y = x.copy()
+    y[place] = cast(np.asarray(values), x.dtype)
+    return y
+
+
+def _index_put_formula(g: Any, indices: Any, key: tuple[Any, ...], accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:
+    places = indices[2:]
+    kept = None
+    if needs[0]:
+        kept = g if accumulate else index_put_op(g, 0.0, *places, key=key, accumulate=False)
+    return [kept, index_op(g, *places, key=key) if needs[1] else None] + [None] * len(places)
+
+
+index_op = Op("index", lambda x, *indices, key: np.asarray(x[_filled(key, indices)]), inputs="x",
+              joint=lambda g, x_shape, inputs, key: [
+                  index_put_op(zeros_for(g, x_shape), g, *inputs[1:], key=key, accumulate=True)] + [None] * (len(inputs) - 1))
+index_put_op = Op("index_put", _index_put, inputs="x values",
+                  joint=lambda g, inputs, key, accumulate, needs: _index_put_formula(g, inputs, key, accumulate, needs))
+
+
+def _parse(x: Any, key: Any) -> tuple[tuple[Any, ...], list[Any]]:
+    """A key as NumPy understands it, with its index tensors taken out; checks what torch checks."""
+    parts = key if isinstance(key, tuple) else (key,)
+    found: list[Any] = []
+    indices: list[Any] = []
+    for part in parts:
+        if isinstance(part, TensorBase):
+            array = part._array
+            if array.dtype.kind not in "iub":
+                raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+            if array.ndim == 0 and array.dtype.kind != "b":
+                found.append(int(array))
+                continue
+            if array.dtype == np.uint8:
+                part = part.bool()  # type: ignore[attr-defined]
+            found.append(_SLOT)
+            indices.append(part)
+        elif isinstance(part, (list, ndarray, range)):
+            array = np.asarray(part)
+            if array.size == 0:
+                array = array.astype(np.int64)
+            if array.dtype.kind not in "iub":
+                raise IndexError(f"indices must be integers, slices, None, ... or tensors of them, got {part!r}")
+            found.append(_SLOT)
+            indices.append(array)
+        elif isinstance(part, slice):
+            bounds = [int(b) if isinstance(b, TensorBase) else b for b in (part.start, part.stop, part.step)]  # type: ignore[call-overload]
+            if bounds[2] is not None and bounds[2] <= 0:
+                raise ValueError("step must be greater than zero")
+            found.append(slice(*bounds))
+        elif part is None or part is Ellipsis:
+            found.append(part)
+        elif isinstance(part, (bool, np.bool_)):
+            found.append(_SLOT)
+            indices.append(np.asarray(part))
+        elif isinstance(part, (int, np.integer)):
+            found.append(int(part))
+        elif hasattr(part, "__index__"):
+            found.append(part.__index__())
+        else:
+            raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                            f"(got {type(part).__name__})")
+    _check_bounds(x._array.shape, found, indices)
+    return tuple(found), indices
+
+
+def _check_bounds(shape: tuple[int, ...], key: list[Any], indices: list[Any]) -> None:
+    """IndexError as torch words it for too many indices or one out of range."""
+    arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
+    rest = iter(arrays)
+    consumed = []
+    for part in key:
+        if part is _SLOT:
+            array = next(rest)
+            consumed.append((part, array, array.ndim if array.dtype.kind == "b" else 1))
+        else:
+            consumed.append((part, None, 0 if part is None or part is Ellipsis else 1))
+    used = sum(n for _, _, n in consumed)
+    if used > len(shape):
+        if not shape:
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert "
+                             "a 0-dim tensor to a number")
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+    dim = 0
+    for part, array, width in consumed:
+        if part is Ellipsis:
+            dim += len(shape) - used
+            continue
+        if isinstance(part, int):
+            if not -shape[dim] <= part < shape[dim]:
+                raise IndexError(f"index {part} is out of bounds for dimension {dim} with size {shape[dim]}")
+        elif array is not None and array.dtype.kind == "b":
+            if array.shape != shape[dim:dim + width]:
+                raise IndexError(f"The shape of the mask {list(array.shape)} at index 0 does not match the shape of the indexed tensor "
+                                 f"{list(shape)} at index {dim}")
+        elif array is not None and array.size:
+            low, high = array.min(), array.max()
+            if low < -shape[dim] or high >= shape[dim]:
+                raise IndexError(f"index {high if high >= shape[dim] else low} is out of bounds for dimension {dim} with size {shape[dim]}")
+        dim += width
+
+
+def getitem(self: Any, key: Any) -> Any:
+    """`x[key]`: a view for integers, slices, None and ...; a copy for index tensors, lists and masks.
+
+    Derivative: g written (views) or added (index tensors) into zeros of x's shape.
+    Raises:
+        IndexError: for an index out of range, too many indices, a mask of another shape or a float index.
+        TypeError: for anything else.
+    """
+    if type(key) is int:
+        shape = self._array.shape
+        if shape and -shape[0] <= key < shape[0]:
+            return apply(basic_op, (self,), {"key": (key,)})
+    found, indices = _parse(self, key)
+    if not indices:
+        return apply(basic_op, (self,), {"key": found})
+    try:
+        return apply(index_op, (self, *indices), {"key": found})
+    except IndexError as error:
+        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together: {error}") from None
+
+
+def setitem(self: Any, key: Any, value: Any) -> None:
+    """`x[key] = value`, with broadcasting. Derivative: g's written part goes to the value, the rest to x.
+
+    Raises:
+        IndexError: as for `x[key]`.
+        RuntimeError: if the value does not broadcast, or a leaf that requires a gradient would be written.
+    """
+    found, indices = _parse(self, key)
+    if isinstance(value, (ndarray, np.generic)):
+        value = self.new_tensor(value, dtype=None)
+    elif not isinstance(value, TensorBase) and not isinstance(value, (int, float, complex)):
+        raise TypeError(f"can't assign a {type(value).__name__} to a torch.{self.type().removeprefix('torch.')}")
+    if not indices:
+        part = apply(basic_op, (self,), {"key": found})
+        if isinstance(value, TensorBase):
+            copy_(part, _without_leading_ones(value, part._array.ndim))
+        else:
+            fill_(part, value)
+        return
+    try:
+        if state.mode is None and not check_inplace(self, (value,)):
+            arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
+            source = value._array if isinstance(value, TensorBase) else np.asarray(value)
+            self._array[_filled(found, arrays)] = cast(source, self._array.dtype)
+            bump(self)
+            return
+        apply_inplace(index_put_op, (self, value, *indices), {"key": found, "accumulate": False})
+    except (ValueError, IndexError) as error:
+        raise (IndexError if isinstance(error, IndexError) else RuntimeError)(
+            f"shape mismatch: value tensor of shape {list(shape_of(value))} cannot be broadcast to indexing result: {error}") from None
+
+
+def _without_leading_ones(value: Any, ndim: int) -> Any:
+    while value._array.ndim > ndim and value._array.shape[0] == 1:
+        value = value.squeeze(0)
+    return value
+
+
+def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:  # noqa: A002
+    """A copy with `values` written, or added, at the places that a tuple of index tensors names."""
+    found, tensors = _parse(input, tuple(indices))
+    return apply(index_put_op, (input, values, *tensors), {"key": found, "accumulate": accumulate})
+
+
+def index_put_(self: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """In-place `index_put`."""
+    found, tensors = _parse(self, tuple(indices))
+    return apply_inplace(index_put_op, (self, values, *tensors), {"key": found, "accumulate": accumulate})
+
+
+# ---- gather and scatter: each other's derivatives -----------------------------------------------------------------------------
+
+
+def _grid(index: Any, dim: int) -> tuple[Any, ...]:
+    """The key that picks, for every place of `index`, the entry it names along `dim`."""
+    places = list(np.ogrid[tuple(slice(n) for n in index.shape)]) if index.ndim else []
+    if index.ndim:
+        places[dim] = index
+    return tuple(places)
+
+
+def _scatter(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> Any:
+    if index.ndim == 0:
+        x, index, src = x.reshape(-1), index.reshape(1), np.reshape(src, -1)
+        return _scatter(x, index, src, dim=0, reduce=reduce).reshape(()) if x.size == 1 else _scatter(x, index, src, dim=0, reduce=reduce)
+    y = widened(x).copy()
+    key = _grid(index, dim)
+    if isinstance(src, ndarray) and src.ndim:
+        src = src[tuple(slice(n) for n in index.shape)]
+    values = cast(np.asarray(src), y.dtype)
+    if reduce is None:
+        y[key] = values
+    else:
+        {"add": np.add, "multiply": np.multiply}[reduce].at(y, key, values)
+    return narrowed(y, x.dtype)
+
+
+def _gather(x: Any, index: Any, *, dim: int) -> Any:
+    if x.ndim == 0 or index.ndim == 0:
+        return x.reshape(-1)[index.reshape(-1)].reshape(index.shape)
+    return x[_grid(index, dim)]
+
+
+def _fit_src(g: Any, src_shape: tuple[int, ...], index: Any, dim: int) -> Any:
+    picked = gather_op(g, index, dim=dim)
+    shape = shape_of(picked)
+    if src_shape == shape or not src_shape:
+        return picked
+    from mytorch.ops.shape import paste_op
+    return paste_op(picked, shape=src_shape, key=tuple(slice(n) for n in shape))
+
+
+gather_op = Op("gather", _gather, lambda g, x_shape, index, dim: scatter_op(zeros_for(g, x_shape), index, g, dim=dim, reduce="add"), None)
+scatter_op = Op("scatter", _scatter, lambda g, index, dim, reduce: g if reduce == "add" else scatter_op(g, index, 0.0, dim=dim, reduce=None), None,
+                lambda g, index, src_shape, dim: _fit_src(g, src_shape, index, dim))
+
+
+def _check_index(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int:
+    require_tensor(name, index, "index", 3)
+    d = wrap_dim(dim, x._array.ndim)
+    places = index._array
+    if places.dtype.kind not in "iu" or places.itemsize < 4:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    if max(places.ndim, 1) != max(x._array.ndim, 1):
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {'input' if name == 'gather' else 'self'} tensor: "
+                           f"index {list(places.shape)}, input {list(x._array.shape)}")
+    for i, (n, m) in enumerate(zip(places.shape, x._array.shape, strict=False)):
+        if i != d and n > m:
+            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(places.shape)} to be no larger than self "
+                               f"{list(x._array.shape)} apart from dimension {d}")
+    if isinstance(src, TensorBase) and places.size:
+        if any(n > m for n, m in zip(places.shape, src._array.shape, strict=False)):
+            raise RuntimeError(f"Expected index {list(places.shape)} to be no larger than src {list(src._array.shape)}")
+        if src._array.dtype != x._array.dtype:
+            raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    size = x._array.shape[d] if x._array.ndim else 1
+    if places.size and (places.min() < 0 or places.max() >= size):
+        wrong = places.max() if places.max() >= size else places.min()
+        raise RuntimeError(f"index {wrong} is out of bounds for dimension {d} with size {size}")
+    return d
+
+
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:  # noqa: A002
+    """y[i, j, k] = x[index[i, j, k], j, k] for dim = 0, and so on. Derivative: g added where it was read.
+
+    Shape: x (D...), index of as many dimensions, no larger than x outside `dim` -> y of index's shape.
+    Raises:
+        RuntimeError: for an index out of range, of another number of dimensions, or not integer.
+    """
+    require_tensor("gather", input)
+    d = _check_index("gather", input, dim, index)
+    y = apply(gather_op, (input, index), {"dim": d})
+    return y if out is None else put_out(y, out)
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:  # noqa: A002
+    """`gather` with broadcasting of the other dimensions; without `dim`, of the flattened tensor."""
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    d = wrap_dim(dim, input._array.ndim)
+    a, b = list(input._array.shape), list(indices._array.shape)
+    common = [max(m, n) if i != d else 0 for i, (m, n) in enumerate(zip(a, b, strict=True))]
+    return gather(input.expand([a[d] if i == d else n for i, n in enumerate(common)]), d,
+                  indices.expand([b[d] if i == d else n for i, n in enumerate(common)]))
+
+
+def _scatter_call(run: Any, x: Any, dim: int, index: Any, src: Any, reduce: str | None, name: str) -> Any:
+    if reduce not in (None, "add", "multiply"):
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    d = _check_index(name, x, dim, index, src)
+    return run(scatter_op, (x, index, src), {"dim": d, "reduce": reduce})
+
+
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:  # noqa: A002
+    """A copy of x with y[index[i, j, k], j, k] = src[i, j, k] for dim = 0; `src` may be a number; reduce 'add' or 'multiply'.
+
+    Derivative: g where x was kept; g read back at the places written.
+    """
+    return _scatter_call(apply, input, dim, index, value if src is None else src, reduce, "scatter")
+
+
+def scatter_(self: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
+    """In-place `scatter`."""
+    return _scatter_call(apply_inplace, self, dim, index, value if src is None else src, reduce, "scatter")
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:  # noqa: A002
+    """A copy of x with src added at the places that index names. Derivative: g; g read at those places."""
+    return _scatter_call(apply, input, dim, index, src, "add", "scatter_add")
+
+
+def scatter_add_(self: Any, dim: int, index: Any, src: Any) -> Any:
+    """In-place `scatter_add`."""
+    return _scatter_call(apply_inplace, self, dim, index, src, "add", "scatter_add")
+
+
+# ---- along one dimension ------------------------------------------------------------------------------------------------------
+
+
+def _index_add(x: Any, index: Any, source: Any, *, dim: int) -> Any:
+    y = widened(x).copy()
+    _accumulate(np.moveaxis(y, dim, 0), (index.reshape(-1),), np.moveaxis(widened(source).astype(y.dtype), dim, 0) if source.ndim else source)
+    return narrowed(y, x.dtype)
+
+
+take_op = Op("index_select", lambda x, index, *, dim: np.take(x, index, axis=dim) if x.ndim else x.reshape(1)[index].reshape(x.shape),
+             lambda g, x_shape, index, dim: index_add_op(zeros_for(g, x_shape), index, g, dim=dim) if x_shape else g.sum(), None)
+index_add_op = Op("index_add", _index_add, lambda g: g, None, lambda g, index, dim: take_op(g, index, dim=dim))
+
+
+def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """The slices along `dim` that a 1-d index tensor names, as a copy. Derivative: g added at those slices.
+
+    Raises:
+        IndexError: for an index out of range or not 1-d.
+        RuntimeError: for an index that is not integer.
+    """
+    require_tensor("index_select", index, "index", 3)
+    d = wrap_dim(dim, input._array.ndim)
+    places = index._array
+    if places.ndim > 1:
+        raise IndexError(f"index_select(): Index is supposed to be a vector, got shape {list(places.shape)}")
+    if places.dtype.kind not in "iu":
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    size = input._array.shape[d] if input._array.ndim else 1
+    if places.size and (places.min() < 0 or places.max() >= size):
+        raise IndexError(f"index out of range in self: {places.max() if places.max() >= size else places.min()} for dimension {d} with size {size}")
+    y = apply(take_op, (input, index.reshape(-1)), {"dim": d})
+    return y if out is None else put_out(y, out)
+
+
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
+    """A copy with slices of `source` added at the slices that index names."""
+    return apply(index_add_op, (input, index, source if alpha == 1 else source * alpha), {"dim": wrap_dim(dim, input._array.ndim)})
+
+
+def index_add_(self: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+    """In-place `index_add`."""
+    return apply_inplace(index_add_op, (self, index, source if alpha == 1 else source * alpha), {"dim": wrap_dim(dim, self._array.ndim)})
+
+
+def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
+    """Set the slices that index names to a number."""
+    setitem(self, (slice(None),) * wrap_dim(dim, self._array.ndim) + (index,), value)
+    return self
+
+
+def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A002
+    """A copy with the slices that index names set to a number."""
+    return index_fill_(input.clone(), dim, index, value)
+
+
+def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
+    """Copy slices of `source` to the slices that index names."""
+    setitem(self, (slice(None),) * wrap_dim(dim, self._array.ndim) + (index,), source)
+    return self
+
+
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:  # noqa: A002
+    """A copy with slices of `source` at the slices that index names."""
+    return index_copy_(input.clone(), dim, index, source)
+
+
+def take(input: Any, index: Any) -> Any:  # noqa: A002
+    """Elements of the flattened tensor at the given places, in the shape of index."""
+    return getitem(input.reshape(-1), index)
+
+
+def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:  # noqa: A002
+    """Each slice along `dim` repeated a number of times; flattened first without `dim`. Derivative: g summed over the copies."""
+    if repeats is None:
+        counts = input._array
+        return input.new_tensor(np.repeat(np.arange(counts.size), counts), dtype=None)
+    if dim is None:
+        input, dim = input.reshape(-1), 0  # noqa: A001
+    counts = repeats._array if isinstance(repeats, TensorBase) else repeats
+    if np.ndim(counts) == 1 and np.size(counts) == 1:
+        counts = int(np.reshape(counts, ()))
+    if np.any(np.asarray(counts) < 0):
+        raise RuntimeError("repeats can not be negative")
+    size = input._array.shape[wrap_dim(dim, input._array.ndim)]
+    if np.ndim(counts) and np.size(counts) != size:
+        raise RuntimeError("repeats must have the same size as input along dim, "
+                           f"but got repeats.size(0) = {np.size(counts)} and input.size({dim}) = {size}")
+    return index_select(input, dim, input.new_tensor(np.repeat(np.arange(size), counts), dtype=None))
+
+
+# ---- masks --------------------------------------------------------------------------------------------------------------------
+
+
+def _masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    return np.where(mask, cast(np.asarray(value), x.dtype), x)
+
+
+masked_fill_op = Op("masked_fill", _masked_fill, lambda g, mask: where(mask, g * 0, g), None, lambda g, mask: where(mask, g, g * 0))
+
+
+def _check_mask(name: str, mask: Any) -> None:
+    require_tensor(name, mask, "mask", 1)
+    if mask._array.dtype.kind != "b":
+        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {mask.dtype}")
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:  # noqa: A002
+    """A copy with a number (or 0-d tensor) wherever the broadcast mask is True. Derivative: g outside the mask.
+
+    Raises:
+        RuntimeError: if the mask is not bool.
+    """
+    _check_mask("masked_fill", mask)
+    return apply(masked_fill_op, (input, mask, value))
+
+
+def masked_fill_(self: Any, mask: Any, value: Any) -> Any:
+    """In-place `masked_fill`."""
+    _check_mask("masked_fill_", mask)
+    return apply_inplace(masked_fill_op, (self, mask, value))
+
+
+def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """The elements where the broadcast mask is True, in one dimension."""
+    _check_mask("masked_select", mask)
+    shape = np.broadcast_shapes(input._array.shape, mask._array.shape)
+    y = getitem(input.expand(shape), mask.expand(shape))
+    return y if out is None else put_out(y, out)
+
+
+def _masked_scatter(x: Any, mask: Any, source: Any) -> Any:
+    y = x.copy()
+    picked = np.broadcast_to(mask, x.shape)
+    y[picked] = source.reshape(-1)[:int(picked.sum())]
+    return y
+
+
+masked_scatter_op = Op("masked_scatter", _masked_scatter, lambda g, mask: where(mask, g * 0, g), None,
+                       lambda g, mask, source_shape: masked_take_op(g, mask, shape=source_shape))
+
+
+def _masked_take(g: Any, mask: Any, *, shape: tuple[int, ...]) -> Any:
+    picked = g[np.broadcast_to(mask, g.shape)]
+    y = np.zeros(int(np.prod(shape)), g.dtype)
+    y[:picked.size] = picked
+    return y.reshape(shape)
+
+
+masked_take_op = Op("masked_scatter_backward", _masked_take,
+                    lambda g, x_shape, mask: masked_scatter_op(zeros_for(g, x_shape), mask, g), None, inputs="x mask")
+
+
+def masked_scatter(input: Any, mask: Any, source: Any) -> Any:  # noqa: A002
+    """A copy with consecutive elements of `source` wherever the mask is True."""
+    _check_mask("masked_scatter", mask)
+    return apply(masked_scatter_op, (input, mask, source))
+
+
+def masked_scatter_(self: Any, mask: Any, source: Any) -> Any:
+    """In-place `masked_scatter`."""
+    _check_mask("masked_scatter_", mask)
+    return apply_inplace(masked_scatter_op, (self, mask, source))
+
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "errors")]

@@ -1,0 +1,299 @@
+"""Variance, log-sum-exp, norms, quantiles."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mytorch import dtypes
+from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
+from mytorch.ops.elementwise import abs as absolute
+from mytorch.ops.elementwise import exp, isnan, lerp, pow, sgn, where  # noqa: A004
+from mytorch.ops.extrema import tie_share
+from mytorch.ops.index import gather
+from mytorch.ops.sorting import sort
+from mytorch.ops.sums import Dims, converted, count, kept_shape, mean, mean_op, numpy_names, one_dim, reduced_dims, refused, spread
+
+__mytorch__ = True
+
+# ---- variance -----------------------------------------------------------------------------------------------------------------
+
+
+def _var(x: Any, *, dim: Dims, keepdim: bool, correction: float) -> Any:
+    wide = widened(x)
+    freedom = count(x.shape, dim) - correction
+    centre = np.true_divide(np.add.reduce(wide, axis=dim, keepdims=True), count(x.shape, dim))
+    offset = np.subtract(wide, centre, out=...)
+    squares = offset.real ** 2 + offset.imag ** 2 if offset.dtype.kind == "c" else offset * offset
+    y = np.add.reduce(np.asarray(squares), axis=dim, keepdims=keepdim, out=...)
+    return narrowed(np.true_divide(y, max(freedom, 0), out=...), x.dtype)
+
+
+def _var_formula(g: Any, x: Any, dim: Dims, keepdim: bool, correction: float) -> Any:
+    offset = x - mean_op(x, dim=dim, keepdim=True)
+    freedom = count(x.shape, dim) - correction
+    g = spread(g, tuple(x.shape), dim, keepdim)
+    return g * (2 / freedom) * offset if freedom > 0 else g * where(offset == 0, math.nan, math.inf)
+
+
+def _std_formula(g: Any, x: Any, y: Any, dim: Dims, keepdim: bool, correction: float) -> Any:
+    # where all elements are equal the slope of the root is infinite; torch answers 0
+    zero = y == 0
+    return _var_formula(where(zero, g * 0, g / where(zero, 1.0, y * 2)), x, dim, keepdim, correction)
+
+
+_var_op = Op("var", _var, _var_formula, holomorphic=False)
+_std_op = Op("std", lambda x, *, dim, keepdim, correction: narrowed(
+    np.sqrt(_var(widened(x), dim=dim, keepdim=keepdim, correction=correction), out=...), x.dtype), _std_formula, holomorphic=False)
+
+
+def _spread_of(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
+    """What `var` and `std` share: torch's two generations of arguments, and its checks."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}(): give unbiased or correction, not both")
+    correction = (1 if unbiased in (None, True) else 0) if correction is None else correction
+    dims = reduced_dims(name, x, dim)
+    if x._array.dtype.kind in "biu":
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    if count(x._array.shape, dims) - correction <= 0 and math.prod(kept_shape(x._array.shape, dims)):
+        import warnings
+        warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                      "(input numel divided by output numel).", UserWarning, stacklevel=4)
+    return apply(_var_op if name.startswith("var") else _std_op, (x,), {"dim": dims, "keepdim": keepdim, "correction": correction})
+
+
+@numpy_names
+def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None,  # noqa: A002
+        out: Any = None) -> Any:
+    """The variance of all elements, or over dimensions: sum |x - mean|^2 / (n - correction), correction 1 unless given.
+
+    Args:
+        unbiased: the older way to say correction=1 (True) or 0 (False).
+    Shape: x (D...) -> x's shape without `dim`. dtype: floating or complex; the result is real.
+    Raises:
+        RuntimeError: for integers and bools. A warning where n <= correction; the result is NaN or inf then.
+    Derivative: 2 g (x - mean) / (n - correction).
+    """
+    y = _spread_of("var", input, dim, unbiased, keepdim, correction)
+    return y if out is None else put_out(y, out)
+
+
+@numpy_names
+def std(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None,  # noqa: A002
+        out: Any = None) -> Any:
+    """The standard deviation: the square root of `var`, whose arguments it has.
+
+    Derivative: g (x - mean) / (y (n - correction)), 0 where y is 0.
+    """
+    y = _spread_of("std", input, dim, unbiased, keepdim, correction)
+    return y if out is None else put_out(y, out)
+
+
+@numpy_names
+def var_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,  # noqa: A002
+             correction: float | None = None) -> tuple[Any, Any]:
+    """(`var`, `mean`) over the same dimensions."""
+    y = _spread_of("var_mean", input, dim, unbiased, keepdim, correction)
+    return y, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+@numpy_names
+def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,  # noqa: A002
+             correction: float | None = None) -> tuple[Any, Any]:
+    """(`std`, `mean`) over the same dimensions."""
+    y = _spread_of("std_mean", input, dim, unbiased, keepdim, correction)
+    return y, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+# ---- log-sum-exp --------------------------------------------------------------------------------------------------------------
+
+
+def _logsumexp(x: Any, *, dim: Dims, keepdim: bool) -> Any:
+    wide = floating(widened(x))
+    top = np.maximum.reduce(wide.real, axis=dim, keepdims=True, initial=-math.inf)
+    top = np.where(np.isfinite(top), top, 0).astype(wide.real.dtype)  # inf - inf would be NaN
+    total = np.add.reduce(np.exp(wide - top), axis=dim, keepdims=True)
+    y = np.log(total) + top
+    return narrowed(np.asarray(y if keepdim else y.reshape([n for i, n in enumerate(x.shape) if dim is not None and i not in dim])), x.dtype)
+
+
+_logsumexp_op = Op("logsumexp", _logsumexp, lambda g, x, y, x_shape, dim, keepdim:
+                   spread(g, x_shape, dim, keepdim) * exp(x - spread(y, x_shape, dim, keepdim)))
+
+
+@numpy_names
+def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:  # noqa: A002
+    """log(sum(e^x)) over dimensions without overflow; -inf of nothing.
+
+    Shape: x (D...) -> x's shape without `dim`. Integers become the default float.
+    Derivative: g softmax(x).
+    """
+    y = apply(_logsumexp_op, (input,), {"dim": reduced_dims("logsumexp", input, dim), "keepdim": keepdim})
+    return y if out is None else put_out(y, out)
+
+
+# ---- norms --------------------------------------------------------------------------------------------------------------------
+
+
+def _vector_norm(x: Any, *, ord: float, dim: Dims, keepdim: bool) -> Any:  # noqa: A002
+    wide = widened(x)
+    if ord == 2 and dim is None and wide.dtype.kind == "f" and wide.flags.c_contiguous:
+        flat = wide.reshape(-1)
+        y = np.sqrt(np.dot(flat, flat), out=...)  # BLAS: one pass, no temporary
+        y = y.reshape(kept_shape(x.shape, None)) if keepdim else y
+    else:
+        y = _norm_of_sizes(np.abs(wide), ord, dim, keepdim)
+    return narrowed(np.asarray(y, wide.real.dtype), x.dtype)
+
+
+def _norm_of_sizes(size: Any, ord: float, dim: Dims, keepdim: bool) -> Any:  # noqa: A002
+    if ord == 0:
+        return np.add.reduce(size != 0, axis=dim, keepdims=keepdim, dtype=np.int64)
+    if ord == math.inf:
+        return np.maximum.reduce(size, axis=dim, keepdims=keepdim)
+    if ord == -math.inf:
+        return np.minimum.reduce(size, axis=dim, keepdims=keepdim)
+    if ord == 1:
+        return np.add.reduce(size, axis=dim, keepdims=keepdim)
+    if ord == 2:
+        return np.sqrt(np.add.reduce(size * size, axis=dim, keepdims=keepdim))
+    return np.power(np.add.reduce(np.power(size, ord), axis=dim, keepdims=keepdim), 1 / ord)
+
+
+def _vector_norm_formula(g: Any, x: Any, y: Any, ord: float, dim: Dims, keepdim: bool) -> Any:  # noqa: A002
+    shape = tuple(x.shape)
+    g = spread(g, shape, dim, keepdim)
+    if ord == 0:
+        return x * 0
+    if ord == 1:
+        return g * sgn(x)
+    if abs(ord) == math.inf:
+        return g * tie_share(absolute(x), y, dim=dim, keepdim=keepdim) * sgn(x)
+    y = spread(y, shape, dim, keepdim)
+    if ord == 2:
+        return where(y == 0, x * 0, x * (g / y))
+    # sgn(x) |x|^(p-1) y^(1-p), 0 where the norm is 0, or where |x|^(p-1) is infinite at 0
+    size = absolute(x)
+    slope = pow(size, ord - 1) * (g / pow(y, ord - 1))
+    return sgn(x) * where((y == 0) | ((size == 0) & (ord < 1)), size * 0, slope)
+
+
+_vector_norm_op = Op("linalg_vector_norm", _vector_norm, _vector_norm_formula, holomorphic=False)
+
+
+@numpy_names
+def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None,  # noqa: A002
+                out: Any = None) -> Any:
+    """(sum |x|^ord)^(1 / ord) of all elements, or over dimensions.
+
+    Args:
+        ord: inf gives the largest |x|, -inf the smallest, 0 the number of nonzero elements.
+    Shape: x (D...) -> x's shape without `dim`; the result is real.
+    Raises:
+        RuntimeError: for integers, and for an empty x where ord is negative or inf.
+    Derivative: g sgn(x) (|x| / y)^(ord - 1), 0 where y is 0; for inf, g shared among the elements of largest |x|.
+    """
+    return _norm("linalg.vector_norm", x, ord, dim, keepdim, dtype, out)
+
+
+def _norm(name: str, x: Any, ord: float, dim: Any, keepdim: bool, dtype: Any, out: Any) -> Any:  # noqa: A002
+    dims = reduced_dims(name, x, dim)
+    x = converted(x, dtype)
+    array = x._array
+    if array.dtype.kind in "biu":
+        raise refused(f"{name}: Expected a floating point or complex tensor as input. Got ", x)
+    if not array.size and (ord < 0 or ord == math.inf):
+        if dims is None:
+            raise RuntimeError(f"{name} cannot compute the {ord:g} norm on an empty tensor because the operation does not have an identity")
+        for d in dims:
+            if not array.shape[d]:
+                raise RuntimeError(f"{name} cannot compute the {ord:g} norm on the dimension {d} because this dimension is empty and the "
+                                   "operation does not have an identity")
+    y = apply(_vector_norm_op, (x,), {"ord": float(ord), "dim": dims, "keepdim": keepdim})
+    return y if out is None else put_out(y, out)
+
+
+@numpy_names
+def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: dtypes.dtype | None = None) -> Any:  # noqa: A002
+    """`vector_norm` of order p under its old name; 'fro' is p = 2.
+
+    Raises:
+        NotImplementedError: for p='nuc'.
+    """
+    if p == "nuc":
+        raise NotImplementedError("norm(p='nuc') is not supported: sum the singular values, torch.linalg.svdvals(x).sum(-1)")
+    if isinstance(p, str) and p != "fro":
+        raise RuntimeError(f"norm(): p is {p!r}; expected a number, 'fro' or None")
+    return _norm("linalg.vector_norm", input, 2.0 if p is None or p == "fro" else p, dim, keepdim, dtype, out)
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Any:  # noqa: A002
+    """The p-norm of input - other, which broadcast."""
+    require_tensor("dist", input)
+    require_tensor("dist", other, "other", 2)
+    return _norm("linalg.vector_norm", input - other, p, None, False, None, None)  # type: ignore[operator]
+
+
+# ---- quantiles ----------------------------------------------------------------------------------------------------------------
+
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+@numpy_names
+def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Any:  # noqa: A002
+    """The q-th quantiles (q between 0 and 1, a number or a 1-d tensor) of all elements or along a dimension; NaN wins.
+
+    Shape: x (D...) -> x's shape without `dim`, preceded by q's size if q is 1-d.
+    Raises:
+        RuntimeError: for an empty or non-float input, or q outside [0, 1].
+    Derivative: g to the one or two elements between which the quantile lies.
+    """
+    y = _quantile("quantile", input, q, dim, keepdim, interpolation, False)
+    return y if out is None else put_out(y, out)
+
+
+@numpy_names
+def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Any:  # noqa: A002
+    """`quantile` of the elements that are not NaN."""
+    y = _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
+    return y if out is None else put_out(y, out)
+
+
+def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Any:
+    require_tensor(name, x)
+    if x._array.size == 0:
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
+    if x._array.dtype.kind != "f":
+        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+    if interpolation not in _INTERPOLATIONS:
+        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+    fractions = np.asarray(q._array if isinstance(q, TensorBase) else q, x._array.dtype)
+    if fractions.ndim > 1:
+        raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
+    if not np.all((fractions >= 0) & (fractions <= 1)):
+        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+    kept = kept_shape(x._array.shape, None if dim is None else (one_dim(name, x, dim),))
+    rows = x.reshape(1, -1) if dim is None else x.unsqueeze(-1).transpose(dim if dim >= 0 else dim - 1, -1).reshape(-1, x.shape[dim] if x.ndim else 1)
+    ordered, _ = sort(rows)  # (rows, n); NaN last
+    missing = isnan(ordered)._array
+    n = rows.shape[-1]
+    last = np.maximum(n - 1 - (missing.sum(-1, keepdims=True) if skip_nan else 0), 0)
+    ranks = (fractions.reshape(1, -1) * last).astype(x._array.dtype)  # (rows, q)
+    if not skip_nan:
+        ranks = np.where(missing[:, -1:], n - 1, ranks).astype(x._array.dtype)
+    if interpolation in ("lower", "higher", "nearest"):
+        ranks = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}[interpolation](ranks)
+    low = np.floor(ranks).astype(np.int64)
+    y = gather(ordered, 1, x.new_tensor(low, dtype=None))
+    if interpolation in ("linear", "midpoint"):
+        upper = gather(ordered, 1, x.new_tensor(np.ceil(ranks).astype(np.int64), dtype=None))
+        weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - low
+        y = lerp(y, upper, x.new_tensor(weight, dtype=None))
+    y = y.transpose(0, 1).reshape(fractions.size, *kept)  # (q, rows) -> (q, D... with size 1)
+    if not keepdim:
+        y = y.reshape(fractions.size, *([n for i, n in enumerate(kept) if i != dim % len(kept)] if dim is not None and kept else []))
+    return y if fractions.ndim else y[0]

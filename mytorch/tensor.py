@@ -1,0 +1,1043 @@
+"""Tensor: an array, its place in the graph, and a table of contents of everything that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from mytorch import autograd_engine as engine
+from mytorch import device as devices
+from mytorch import dtypes
+from mytorch.autograd_engine import Edge, Node, TensorBase, apply, bump, gradient_edge, storage_of
+from mytorch.ops import (
+    create, elementwise, extrema, index, linalg, scan, sorting, statistics, sums,
+)
+from mytorch.ops import shape as shaping
+from mytorch.ops import softmax as softmaxes
+from mytorch.ops import random as draws
+from mytorch.ops.common import wrap_dim
+from mytorch.size import Size
+
+__mytorch__ = True
+
+_new = object.__new__
+_DTYPES = dtypes._OF_NUMPY
+
+
+def _wrap(array: ndarray[Any, Any]) -> Tensor:
+    """A leaf Tensor around an array, which is shared, not copied."""
+    t: Tensor = _new(Tensor)
+    t._array = array
+    t._edge = None
+    t._requires_grad = False
+    t._storage = None
+    t._view = None
+    t._grad = None
+    t._accumulate = None
+    t._hooks = None
+    return t
+
+
+engine.register(wrap=_wrap)
+
+
+def wrap_as(kind: type[Any], array: ndarray[Any, Any], requires_grad: bool = False) -> Any:
+    """A leaf of a subclass of Tensor around an array."""
+    t = _new(kind)
+    t._array, t._edge, t._requires_grad, t._storage = array, None, requires_grad, None
+    t._view, t._grad, t._accumulate, t._hooks = None, None, None, None
+    return t
+
+
+class Tensor(TensorBase):
+    """A multi-dimensional array of one dtype that can record how it was computed.
+
+    `Tensor(2, 3)` makes an uninitialised float32 tensor of that size and `Tensor([1, 2])` one of those values, as torch's
+    legacy constructor does; `mytorch.tensor(data)` is the modern way.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return wrap_as(cls, _legacy_array(args, dtypes.get_default_dtype()))
+
+    # ---- what it is -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """The size of each dimension."""
+        return Size(self._array.shape)
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        """The type of the elements."""
+        return _DTYPES[self._array.dtype]
+
+    @property
+    def device(self) -> devices.device:
+        """Where the elements live: always the CPU."""
+        return devices.CPU
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._array.size * self._array.itemsize
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        shape = self._array.shape
+        if dim is None:
+            return Size(shape)
+        return shape[wrap_dim(dim, len(shape))] if shape else shape[wrap_dim(dim, 0)]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._array.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self._array.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The step between neighbours of each dimension, in elements."""
+        array = self._array
+        if array.flags.c_contiguous:  # NumPy is free in the strides of dimensions of size 1; torch is not
+            steps = []
+            step = 1
+            for n in reversed(array.shape):
+                steps.append(step)
+                step *= max(n, 1)
+            strides = tuple(reversed(steps))
+        else:
+            strides = tuple(s // array.itemsize for s in array.strides)
+        return strides if dim is None else strides[wrap_dim(dim, len(strides))]
+
+    def storage_offset(self) -> int:
+        """Where the first element lies in the memory, in elements."""
+        base = self._base_array()
+        return (self._array.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // self._array.itemsize
+
+    def _base_array(self) -> ndarray[Any, Any]:
+        base = self._array
+        while isinstance(base.base, ndarray):
+            base = base.base
+        return base
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return int(self._array.__array_interface__["data"][0])
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Do the elements lie in memory in the order of the indices?"""
+        return bool(self._array.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        """Is the dtype a floating one?"""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Is the dtype a complex one?"""
+        return self._array.dtype.kind == "c"
+
+    def is_signed(self) -> bool:
+        """Can the dtype hold negative numbers?"""
+        return self.dtype.is_signed
+
+    def is_inference(self) -> bool:
+        """Was it made in inference mode?"""
+        return isinstance(self._storage, engine.InferenceStorage)
+
+    def is_shared(self) -> bool:
+        """Does it live in memory shared between processes? Never, here."""
+        return False
+
+    def is_pinned(self, device: Any = None) -> bool:
+        """Does it live in page-locked memory? Never, here."""
+        return False
+
+    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_mkldnn = is_xla = is_nested = False
+    layout = "torch.strided"
+
+    # ---- its place in the graph -----------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Does a gradient flow to it?"""
+        return engine.requires_grad(self)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient, or no longer.
+
+        Raises:
+            RuntimeError: for an integer or bool tensor, or to switch it off on a tensor that was computed.
+        """
+        if requires_grad and self._array.dtype.kind not in "fcV":
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if self._edge is not None:
+            if not requires_grad:
+                raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                                   "subgraph that doesn't require differentiation use var_no_grad = var.detach().")
+            return self
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Was it made by the user (or does it need no gradient) rather than computed from what needs one?"""
+        engine.requires_grad(self)
+        return self._edge is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that computed it, None for a leaf."""
+        if self._view is not None:
+            engine._refresh(self)
+        return None if self._edge is None else self._edge[0]
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of its node it is."""
+        return 0 if self._edge is None else self._edge[1]
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward passes have added up; for a leaf, or after `retain_grad()`."""
+        if self._grad is None and self._edge is not None and not self.retains_grad:
+            import warnings
+            warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated "
+                          "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use "
+                          ".retain_grad() on the non-leaf Tensor.", UserWarning, stacklevel=2)
+        return self._grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, TensorBase):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value._array.shape != self._array.shape:
+                raise RuntimeError(f"assigned grad has data of a different size: {list(value._array.shape)} for a tensor of {list(self._array.shape)}")
+            if value._array.dtype != self._array.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype} for a tensor of {self.dtype}")
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, outside the graph; writes to it are not counted."""
+        return _wrap(self._array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._array = value._array
+        ref = self._accumulate
+        node = None if ref is None else ref()
+        if node is not None:
+            node.shape, node.dtype = value._array.shape, value._array.dtype
+
+    @property
+    def _version(self) -> int:
+        """How often its memory was written in place."""
+        return 0 if self._storage is None else self._storage.version
+
+    @property
+    def _base(self) -> TensorBase | None:
+        """The tensor that this one is a view of, None if it is no view."""
+        return None if self._view is None else self._view.root
+
+    @property
+    def retains_grad(self) -> bool:
+        """Was `retain_grad()` called on it?"""
+        node, nr = self._edge or (None, 0)
+        if node is None or node.hooks is None:
+            return False
+        ref = node.hooks.retain.get(nr)
+        return ref is not None and ref() is self
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Compute the gradients of the leaves behind this tensor and add them to their `.grad`.
+
+        Args:
+            gradient: the gradient of this tensor, of its shape; 1 if it is a scalar.
+            retain_graph: keep what the graph saved; default: the value of create_graph.
+            create_graph: record the backward itself, for higher derivatives.
+            inputs: tensors that alone shall accumulate.
+        Raises:
+            RuntimeError: if it needs no gradient, is no scalar and none is given, or the graph was freed.
+        """
+        engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this computed tensor in `.grad` as well."""
+        edge = gradient_edge(self)
+        if edge is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._edge is not None and edge[0] is not None:
+            import weakref
+            edge[0].own_hooks().retain[edge[1]] = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> engine.RemovableHandle:
+        """Call `hook(grad)` when this tensor's gradient is known; what it returns replaces the gradient."""
+        edge = gradient_edge(self)
+        if edge is None or edge[0] is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        hooks = self._leaf_hooks() if self._edge is None else edge[0].own_hooks()
+        return hooks.add(hooks.tensor, (edge[1], hook))
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> engine.RemovableHandle:
+        """Call `hook(self)` after a gradient was added to this leaf's `.grad`."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._edge is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        hooks = self._leaf_hooks()
+        return hooks.add(hooks.post_accumulate, hook)
+
+    def _leaf_hooks(self) -> engine.Hooks:
+        if self._hooks is None:
+            self._hooks = engine.Hooks()
+            node = None if self._accumulate is None else self._accumulate()
+            if node is not None:
+                node.hooks = self._hooks
+        return self._hooks
+
+    def detach(self) -> Tensor:
+        """The same memory as a constant; writes to it are counted together with this tensor's."""
+        t = _wrap(self._array)
+        t._storage = storage_of(self)
+        return t
+
+    def detach_(self) -> Tensor:
+        """Make this tensor a leaf: the graph behind it is forgotten."""
+        if self._view is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, "
+                               "and gradient_as_bucket_view is set as True, gradients are views of DDP buckets.")
+        self._edge = None
+        self._requires_grad = False
+        return self
+
+    # ---- to and from the outside ----------------------------------------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> ndarray[Any, Any]:
+        """The array itself: memory is shared. Raises RuntimeError if a gradient would be lost, unless `force`."""
+        if self.requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self._array.dtype == dtypes.BFLOAT16_NP:
+            raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use .float().numpy()")
+        return self._array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_wrap__(self, array: ndarray[Any, Any], context: Any = None, return_scalar: bool = False) -> Any:
+        return _wrap(np.array(array, np.uint8 if array.dtype == bool and context is None else array.dtype))
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._array.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+    def item(self) -> Any:
+        """The only element, as a Python number. Raises RuntimeError if there are more."""
+        array = self._array
+        if array.size != 1:
+            raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
+        if array.dtype == dtypes.BFLOAT16_NP:
+            array = dtypes.bfloat16_to_float32(array)
+        return array.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists, a number if 0-d."""
+        array = self._array
+        return (dtypes.bfloat16_to_float32(array) if array.dtype == dtypes.BFLOAT16_NP else array).tolist()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._edge is not None:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol and pickling at the "
+                               "moment: detach() or clone().detach() it first")
+        array = self._array if self._array.dtype != dtypes.BFLOAT16_NP else self._array.view(np.uint16)
+        return _rebuild, (type(self), np.array(array), self.dtype, self._requires_grad, dict(self.__dict__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self._edge is not None:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  "
+                               "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage")
+        if id(self) in memo:
+            return memo[id(self)]
+        from copy import deepcopy
+        t = wrap_as(type(self), self._array.copy(), self._requires_grad)
+        memo[id(self)] = t
+        if self._grad is not None:
+            t._grad = deepcopy(self._grad, memo)
+        t.__dict__.update(deepcopy(self.__dict__, memo))
+        return t
+
+    def __copy__(self) -> Any:
+        t = wrap_as(type(self), self._array, self._requires_grad)
+        t._edge, t._view, t._storage, t._grad = self._edge, self._view, storage_of(self), self._grad
+        t.__dict__.update(self.__dict__)
+        return t
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        from mytorch.printing import tensor_text
+        node = self.grad_fn
+        prefix = "tensor(" if type(self) is Tensor or self._is_parameter() else f"{type(self).__name__}("
+        return tensor_text(self._array, self.dtype, requires_grad=self.requires_grad, grad_fn_name=None if node is None else node.name(),
+                           prefix=prefix, is_parameter=self._is_parameter())
+
+    def _is_parameter(self) -> bool:
+        return False
+
+    def __format__(self, spec: str) -> str:
+        if self._array.ndim == 0 and spec:
+            from mytorch.printing import format_scalar
+            return format_scalar(self._array, spec)
+        return object.__format__(self, spec) if spec else str(self)
+
+    def __len__(self) -> int:
+        if not self._array.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._array.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(shaping.unbind(self, 0))
+
+    def __contains__(self, value: Any) -> bool:
+        if isinstance(value, (TensorBase, int, float, complex)):
+            return bool((self == value).any())
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(value)}.")
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            if self._array.size == 0:
+                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind not in "iub" or self._array.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # ---- conversion -----------------------------------------------------------------------------------------------------------
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False, memory_format: Any = None,
+           other: Any = None) -> Any:
+        """This tensor with another dtype (and on another device, where only 'cpu' exists); itself if nothing changes.
+
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`. Derivative: g, cast back.
+        """
+        for arg in args:
+            if isinstance(arg, TensorBase):
+                other = arg
+            elif isinstance(arg, dtypes.dtype) or arg in (float, int, bool, complex):
+                dtype = arg
+            elif isinstance(arg, (str, devices.device)):
+                device = arg
+            elif isinstance(arg, bool):
+                non_blocking = arg
+            elif isinstance(arg, int):
+                device = devices.device("cuda", arg)
+            elif arg is not None:
+                raise TypeError(f"to() received an invalid combination of arguments - got ({type(arg).__name__}), but expected one of: "
+                                "(torch.device device = None, torch.dtype dtype = None), (torch.dtype dtype), (Tensor other)")
+        if device is not None:
+            devices.require_cpu(device)
+        wanted = self._array.dtype if dtype is None and other is None else other._array.dtype if dtype is None else create.as_dtype(dtype).np
+        if wanted == self._array.dtype:
+            return self.clone() if copy else self
+        return apply(elementwise.to_dtype, (self,), {"dtype": wanted})
+
+    def type(self, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
+        """The legacy type name, such as 'torch.FloatTensor'; or this tensor converted to a dtype or legacy type."""
+        if dtype is None:
+            return f"torch.{dtypes.legacy_name(self.dtype)}Tensor"
+        if isinstance(dtype, str):
+            return self.to(dtypes.from_legacy_name(dtype))
+        return self.to(getattr(dtype, "dtype", dtype) if not isinstance(dtype, dtypes.dtype) else dtype)
+
+    def type_as(self, other: Tensor) -> Any:
+        """Converted to the dtype of another tensor."""
+        return self.to(other)
+
+    def float(self, memory_format: Any = None) -> Any:
+        """Converted to float32."""
+        return self.to(dtypes.float32)
+
+    def double(self, memory_format: Any = None) -> Any:
+        """Converted to float64."""
+        return self.to(dtypes.float64)
+
+    def half(self, memory_format: Any = None) -> Any:
+        """Converted to float16."""
+        return self.to(dtypes.float16)
+
+    def bfloat16(self, memory_format: Any = None) -> Any:
+        """Converted to bfloat16."""
+        return self.to(dtypes.bfloat16)
+
+    def long(self, memory_format: Any = None) -> Any:
+        """Converted to int64, towards zero."""
+        return self.to(dtypes.int64)
+
+    def int(self, memory_format: Any = None) -> Any:
+        """Converted to int32, towards zero."""
+        return self.to(dtypes.int32)
+
+    def short(self, memory_format: Any = None) -> Any:
+        """Converted to int16."""
+        return self.to(dtypes.int16)
+
+    def char(self, memory_format: Any = None) -> Any:
+        """Converted to int8."""
+        return self.to(dtypes.int8)
+
+    def byte(self, memory_format: Any = None) -> Any:
+        """Converted to uint8."""
+        return self.to(dtypes.uint8)
+
+    def bool(self, memory_format: Any = None) -> Any:
+        """Converted to bool: is it not zero?"""
+        return self.to(dtypes.bool_)
+
+    def cfloat(self, memory_format: Any = None) -> Any:
+        """Converted to complex64."""
+        return self.to(dtypes.complex64)
+
+    def cdouble(self, memory_format: Any = None) -> Any:
+        """Converted to complex128."""
+        return self.to(dtypes.complex128)
+
+    def cpu(self, memory_format: Any = None) -> Tensor:
+        """This tensor: it is on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
+        """Raises RuntimeError: there is no CUDA device here."""
+        return devices.require_cpu(devices.device("cuda") if device is None else device)
+
+    def contiguous(self, memory_format: Any = None) -> Any:
+        """This tensor if its elements lie in order, else a copy in which they do."""
+        if self._array.flags.c_contiguous:
+            return self
+        return apply(elementwise.contiguous_op, (self,))
+
+    def clone(self, *, memory_format: Any = None) -> Any:
+        """A copy with memory of its own. Derivative: g."""
+        return apply(elementwise.clone_op, (self,))
+
+    def new(self, *args: Any, **kwargs: Any) -> Any:
+        """Legacy constructor: an uninitialised tensor of a size, or one of given values, with this dtype."""
+        return _wrap(_legacy_array(args, self.dtype))
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """This tensor: page-locked memory serves only transfers to a GPU."""
+        return self
+
+    def share_memory_(self) -> Tensor:
+        """This tensor; worker processes get copies."""
+        return self
+
+    def set_(self, source: Any = None, *args: Any) -> Tensor:
+        """Use the memory of another tensor from now on."""
+        self._array = np.empty(0, self._array.dtype) if source is None else source._array
+        bump(self)
+        return self
+
+    def untyped_storage(self) -> Any:
+        """Raises NotImplementedError: memory is a NumPy array; use `.numpy()`, `.data_ptr()` or `.nbytes`."""
+        raise NotImplementedError("untyped_storage() is not supported: the memory is a NumPy array; use .numpy(), .data_ptr() or .nbytes")
+
+    def apply_(self, function: Callable[[Any], Any]) -> Tensor:
+        """Replace each element by function(element); slow, for tests."""
+        if self.requires_grad:
+            raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
+        flat = np.array([function(v) for v in self._array.reshape(-1).tolist()]).astype(self._array.dtype)
+        self._array[...] = flat.reshape(self._array.shape)
+        bump(self)
+        return self
+
+    T = property(shaping.reversed_dims, doc=shaping.reversed_dims.__doc__)
+    mT = property(shaping.matrix_transpose, doc=shaping.matrix_transpose.__doc__)
+    H = property(lambda self: shaping.t(self).conj(), doc="The conjugate transpose of a matrix.")
+    mH = property(lambda self: shaping.matrix_transpose(self).conj(), doc="The conjugate transpose of the last two dimensions.")
+    real = property(elementwise.real, lambda self, value: elementwise.copy_(elementwise.real(self), value), doc=elementwise.real.__doc__)
+    imag = property(elementwise.imag, lambda self, value: elementwise.copy_(elementwise.imag(self), value), doc=elementwise.imag.__doc__)
+
+    # ---- operators ------------------------------------------------------------------------------------------------------------
+
+    __add__ = __radd__ = elementwise._add
+    __sub__ = elementwise._sub
+    __rsub__ = elementwise.rsub
+    __mul__ = __rmul__ = elementwise.mul
+    __truediv__ = elementwise._true_divide
+    __rtruediv__ = elementwise.rdiv
+    __floordiv__ = elementwise.floor_divide
+    __rfloordiv__ = elementwise.rfloordiv
+    __mod__ = elementwise.remainder
+    __rmod__ = elementwise.rremainder
+    __pow__ = elementwise._pow
+    __rpow__ = elementwise.rpow
+    __matmul__ = linalg.matmul_function
+    __rmatmul__ = linalg.rmatmul
+    __neg__ = elementwise.neg
+    __pos__ = elementwise.positive
+    __abs__ = elementwise.abs
+    __invert__ = elementwise.bitwise_not
+    __and__ = __rand__ = elementwise.bitwise_and
+    __or__ = __ror__ = elementwise.bitwise_or
+    __xor__ = __rxor__ = elementwise.bitwise_xor
+    __lshift__ = elementwise.bitwise_left_shift
+    __rshift__ = elementwise.bitwise_right_shift
+    __eq__ = elementwise.equals
+    __ne__ = elementwise.differs
+    __lt__ = elementwise.lt
+    __le__ = elementwise.le
+    __gt__ = elementwise.gt
+    __ge__ = elementwise.ge
+    __iadd__ = elementwise.add_
+    __isub__ = elementwise.sub_
+    __imul__ = elementwise.mul_
+    __itruediv__ = elementwise.div_
+    __ifloordiv__ = elementwise.floor_divide_
+    __imod__ = elementwise.remainder_
+    __ipow__ = elementwise.pow_
+    __iand__ = elementwise.bitwise_and_
+    __ior__ = elementwise.bitwise_or_
+    __ixor__ = elementwise.bitwise_xor_
+    __getitem__ = index.getitem
+    __setitem__ = index.setitem
+
+    # ---- table of contents: pointwise ------------------------------------------------------------------------------------------
+
+    add = elementwise.add
+    add_ = elementwise.add_
+    sub = elementwise.sub
+    sub_ = elementwise.sub_
+    subtract = elementwise.subtract
+    subtract_ = elementwise.subtract_
+    mul = elementwise.mul
+    mul_ = elementwise.mul_
+    multiply = elementwise.multiply
+    multiply_ = elementwise.multiply_
+    div = elementwise.div
+    div_ = elementwise.div_
+    divide = elementwise.divide
+    divide_ = elementwise.divide_
+    true_divide = elementwise.true_divide
+    true_divide_ = elementwise.true_divide_
+    floor_divide = elementwise.floor_divide
+    floor_divide_ = elementwise.floor_divide_
+    remainder = elementwise.remainder
+    remainder_ = elementwise.remainder_
+    fmod = elementwise.fmod
+    fmod_ = elementwise.fmod_
+    pow = elementwise.pow
+    pow_ = elementwise.pow_
+    neg = elementwise.neg
+    neg_ = elementwise.neg_
+    negative = elementwise.negative
+    negative_ = elementwise.negative_
+    positive = elementwise.positive
+    abs = elementwise.abs
+    abs_ = elementwise.abs_
+    absolute = elementwise.absolute
+    absolute_ = elementwise.absolute_
+    sign = elementwise.sign
+    sign_ = elementwise.sign_
+    sgn = elementwise.sgn
+    sgn_ = elementwise.sgn_
+    square = elementwise.square
+    square_ = elementwise.square_
+    reciprocal = elementwise.reciprocal
+    reciprocal_ = elementwise.reciprocal_
+    sqrt = elementwise.sqrt
+    sqrt_ = elementwise.sqrt_
+    rsqrt = elementwise.rsqrt
+    rsqrt_ = elementwise.rsqrt_
+    exp = elementwise.exp
+    exp_ = elementwise.exp_
+    exp2 = elementwise.exp2
+    exp2_ = elementwise.exp2_
+    expm1 = elementwise.expm1
+    expm1_ = elementwise.expm1_
+    log = elementwise.log
+    log_ = elementwise.log_
+    log2 = elementwise.log2
+    log2_ = elementwise.log2_
+    log10 = elementwise.log10
+    log10_ = elementwise.log10_
+    log1p = elementwise.log1p
+    log1p_ = elementwise.log1p_
+    logaddexp = elementwise.logaddexp
+    logaddexp2 = elementwise.logaddexp2
+    sin = elementwise.sin
+    sin_ = elementwise.sin_
+    cos = elementwise.cos
+    cos_ = elementwise.cos_
+    tan = elementwise.tan
+    tan_ = elementwise.tan_
+    asin = elementwise.asin
+    asin_ = elementwise.asin_
+    acos = elementwise.acos
+    acos_ = elementwise.acos_
+    atan = elementwise.atan
+    atan_ = elementwise.atan_
+    sinh = elementwise.sinh
+    sinh_ = elementwise.sinh_
+    cosh = elementwise.cosh
+    cosh_ = elementwise.cosh_
+    tanh = elementwise.tanh
+    tanh_ = elementwise.tanh_
+    asinh = elementwise.asinh
+    asinh_ = elementwise.asinh_
+    acosh = elementwise.acosh
+    acosh_ = elementwise.acosh_
+    atanh = elementwise.atanh
+    atanh_ = elementwise.atanh_
+    arcsin = elementwise.arcsin
+    arccos = elementwise.arccos
+    arctan = elementwise.arctan
+    arcsinh = elementwise.arcsinh
+    arccosh = elementwise.arccosh
+    arctanh = elementwise.arctanh
+    atan2 = elementwise.atan2
+    atan2_ = elementwise.atan2_
+    arctan2 = elementwise.arctan2
+    hypot = elementwise.hypot
+    hypot_ = elementwise.hypot_
+    deg2rad = elementwise.deg2rad
+    deg2rad_ = elementwise.deg2rad_
+    rad2deg = elementwise.rad2deg
+    rad2deg_ = elementwise.rad2deg_
+    sigmoid = elementwise.sigmoid
+    sigmoid_ = elementwise.sigmoid_
+    relu = elementwise.relu
+    relu_ = elementwise.relu_
+    erf = elementwise.erf
+    erf_ = elementwise.erf_
+    erfc = elementwise.erfc
+    erfc_ = elementwise.erfc_
+    floor = elementwise.floor
+    floor_ = elementwise.floor_
+    ceil = elementwise.ceil
+    ceil_ = elementwise.ceil_
+    trunc = elementwise.trunc
+    trunc_ = elementwise.trunc_
+    fix = elementwise.fix
+    frac = elementwise.frac
+    frac_ = elementwise.frac_
+    round = elementwise.round
+    round_ = elementwise.round_
+    maximum = elementwise.maximum
+    minimum = elementwise.minimum
+    fmax = elementwise.fmax
+    fmin = elementwise.fmin
+    clamp = elementwise.clamp
+    clamp_ = elementwise.clamp_
+    clip = elementwise.clip
+    clip_ = elementwise.clip_
+    clamp_min = elementwise.clamp_min
+    clamp_min_ = elementwise.clamp_min_
+    clamp_max = elementwise.clamp_max
+    clamp_max_ = elementwise.clamp_max_
+    lerp = elementwise.lerp
+    lerp_ = elementwise.lerp_
+    addcmul = elementwise.addcmul
+    addcmul_ = elementwise.addcmul_
+    addcdiv = elementwise.addcdiv
+    addcdiv_ = elementwise.addcdiv_
+    nan_to_num = elementwise.nan_to_num
+    nan_to_num_ = elementwise.nan_to_num_
+    conj = elementwise.conj
+    angle = elementwise.angle
+    eq = elementwise.eq
+    eq_ = elementwise.eq_
+    ne = elementwise.ne
+    ne_ = elementwise.ne_
+    lt = elementwise.lt
+    lt_ = elementwise.lt_
+    le = elementwise.le
+    le_ = elementwise.le_
+    gt = elementwise.gt
+    gt_ = elementwise.gt_
+    ge = elementwise.ge
+    ge_ = elementwise.ge_
+    greater = elementwise.greater
+    greater_equal = elementwise.greater_equal
+    less = elementwise.less
+    less_equal = elementwise.less_equal
+    not_equal = elementwise.not_equal
+    logical_and = elementwise.logical_and
+    logical_and_ = elementwise.logical_and_
+    logical_or = elementwise.logical_or
+    logical_or_ = elementwise.logical_or_
+    logical_xor = elementwise.logical_xor
+    logical_xor_ = elementwise.logical_xor_
+    logical_not = elementwise.logical_not
+    logical_not_ = elementwise.logical_not_
+    isnan = elementwise.isnan
+    isinf = elementwise.isinf
+    isfinite = elementwise.isfinite
+    isposinf = elementwise.isposinf
+    isneginf = elementwise.isneginf
+    isreal = elementwise.isreal
+    signbit = elementwise.signbit
+    bitwise_and = elementwise.bitwise_and
+    bitwise_and_ = elementwise.bitwise_and_
+    bitwise_or = elementwise.bitwise_or
+    bitwise_or_ = elementwise.bitwise_or_
+    bitwise_xor = elementwise.bitwise_xor
+    bitwise_xor_ = elementwise.bitwise_xor_
+    bitwise_not = elementwise.bitwise_not
+    bitwise_not_ = elementwise.bitwise_not_
+    bitwise_left_shift = elementwise.bitwise_left_shift
+    bitwise_right_shift = elementwise.bitwise_right_shift
+    copy_ = elementwise.copy_
+    fill_ = elementwise.fill_
+    zero_ = elementwise.zero_
+
+    # ---- table of contents: reductions -----------------------------------------------------------------------------------------
+
+    sum = sums.sum
+    mean = sums.mean
+    prod = sums.prod
+    var = statistics.var
+    std = statistics.std
+    max = extrema.max
+    min = extrema.min
+    amax = extrema.amax
+    amin = extrema.amin
+    aminmax = extrema.aminmax
+    argmax = extrema.argmax
+    argmin = extrema.argmin
+    any = sums.any
+    all = sums.all
+    logsumexp = statistics.logsumexp
+    cumsum = scan.cumsum
+    cumprod = scan.cumprod
+    cummax = scan.cummax
+    cummin = scan.cummin
+    norm = statistics.norm
+    nansum = sums.nansum
+    nanmean = sums.nanmean
+    count_nonzero = sums.count_nonzero
+    median = extrema.median
+    dist = statistics.dist
+    logcumsumexp = scan.logcumsumexp
+
+    # ---- table of contents: softmax and its relatives --------------------------------------------------------------------------
+
+    softmax = softmaxes.softmax
+    log_softmax = softmaxes.log_softmax
+
+    # ---- table of contents: order ----------------------------------------------------------------------------------------------
+
+    sort = sorting.sort
+    argsort = sorting.argsort
+    topk = sorting.topk
+    kthvalue = sorting.kthvalue
+    unique = sorting.unique
+    unique_consecutive = sorting.unique_consecutive
+    nonzero = sorting.nonzero
+    bincount = sorting.bincount
+    histc = sorting.histc
+    msort = sorting.msort
+    mode = extrema.mode
+    quantile = statistics.quantile
+    isin = sorting.isin
+
+    # ---- table of contents: shape ----------------------------------------------------------------------------------------------
+
+    reshape = shaping.reshape
+    view = shaping.view
+    view_as = shaping.view_as
+    reshape_as = shaping.reshape_as
+    flatten = shaping.flatten
+    ravel = shaping.ravel
+    unflatten = shaping.unflatten
+    squeeze = shaping.squeeze
+    squeeze_ = shaping.squeeze_
+    unsqueeze = shaping.unsqueeze
+    unsqueeze_ = shaping.unsqueeze_
+    transpose = shaping.transpose
+    transpose_ = shaping.transpose_
+    t = shaping.t
+    t_ = shaping.t_
+    permute = shaping.permute
+    movedim = shaping.movedim
+    expand = shaping.expand
+    expand_as = shaping.expand_as
+    broadcast_to = shaping.broadcast_to
+    repeat = shaping.repeat
+    tile = shaping.tile
+    split = shaping.split
+    chunk = shaping.chunk
+    tensor_split = shaping.tensor_split
+    unbind = shaping.unbind
+    narrow = shaping.narrow
+    select = shaping.select
+    flip = shaping.flip
+    fliplr = shaping.fliplr
+    flipud = shaping.flipud
+    roll = shaping.roll
+    rot90 = shaping.rot90
+    tril = shaping.tril
+    tril_ = shaping.tril_
+    triu = shaping.triu
+    triu_ = shaping.triu_
+    diagonal = shaping.diagonal
+    diag = shaping.diag
+    diag_embed = shaping.diag_embed
+    trace = shaping.trace
+    unfold = shaping.unfold
+    as_strided = shaping.as_strided
+    swapaxes = swapdims = shaping.transpose
+    moveaxis = shaping.movedim
+
+    # ---- table of contents: indexing -------------------------------------------------------------------------------------------
+
+    gather = index.gather
+    scatter = index.scatter
+    scatter_ = index.scatter_
+    scatter_add = index.scatter_add
+    scatter_add_ = index.scatter_add_
+    index_select = index.index_select
+    index_add = index.index_add
+    index_add_ = index.index_add_
+    index_fill = index.index_fill
+    index_fill_ = index.index_fill_
+    index_copy = index.index_copy
+    index_copy_ = index.index_copy_
+    index_put = index.index_put
+    index_put_ = index.index_put_
+    take = index.take
+    take_along_dim = index.take_along_dim
+    repeat_interleave = index.repeat_interleave
+    masked_fill = index.masked_fill
+    masked_fill_ = index.masked_fill_
+    masked_select = index.masked_select
+    masked_scatter = index.masked_scatter
+    masked_scatter_ = index.masked_scatter_
+
+    # ---- table of contents: products of matrices -------------------------------------------------------------------------------
+
+    mm = linalg.mm
+    bmm = linalg.bmm
+    mv = linalg.mv
+    dot = linalg.dot
+    vdot = linalg.vdot
+    inner = linalg.inner
+    outer = linalg.outer
+    addmm = linalg.addmm
+    addmm_ = linalg.addmm_
+    addmv = linalg.addmv
+    addr = linalg.addr
+    baddbmm = linalg.baddbmm
+    addbmm = linalg.addbmm
+    kron = linalg.kron
+    cross = linalg.cross
+    matmul = linalg.matmul_function
+
+    # ---- table of contents: random ---------------------------------------------------------------------------------------------
+
+    uniform_ = draws.uniform_
+    normal_ = draws.normal_
+    random_ = draws.random_
+    bernoulli = draws.bernoulli
+    bernoulli_ = draws.bernoulli_
+    exponential_ = draws.exponential_
+    geometric_ = draws.geometric_
+    cauchy_ = draws.cauchy_
+    log_normal_ = draws.log_normal_
+    multinomial = draws.multinomial
+
+    # ---- table of contents: new tensors like this one --------------------------------------------------------------------------
+
+    new_tensor = create.new_tensor
+    new_zeros = create.new_zeros
+    new_ones = create.new_ones
+    new_empty = create.new_empty
+    new_full = create.new_full
+    resize_ = create.resize_
+
+
+def _legacy_array(args: tuple[Any, ...], dtype: dtypes.dtype) -> ndarray[Any, Any]:
+    """What torch's legacy constructors take: sizes, or data."""
+    if len(args) == 1 and not isinstance(args[0], (int, Size)):
+        data = args[0]
+        if isinstance(data, TensorBase) and data._array.dtype == dtype.np:
+            return data._array
+        return create.array_of(data, dtype)
+    return np.zeros(create.sizes_of("new", args), dtype.np)
+
+
+def _rebuild(kind: type[Any], array: ndarray[Any, Any], dtype: dtypes.dtype, requires_grad: bool, attributes: dict[str, Any]) -> Any:
+    t = wrap_as(kind, array.view(dtype.np) if dtype is dtypes.bfloat16 else array, requires_grad)
+    t.__dict__.update(attributes)
+    return t
+
+
+class _LegacyType(type):
+    """The type of FloatTensor and its relatives: an instance check asks for the dtype."""
+
+    dtype: dtypes.dtype
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _wrap(_legacy_array(args, cls.dtype))
+
+
+def legacy_types() -> dict[str, type[Any]]:
+    """torch's old constructors: FloatTensor(2, 3), LongTensor([1, 2]), ..."""
+    return {f"{dtypes.legacy_name(d)}Tensor": _LegacyType(f"{dtypes.legacy_name(d)}Tensor", (), {"dtype": d, "__module__": "torch"})
+            for d in dtypes.ALL if d.category != dtypes.COMPLEX and not d.name.startswith("uint") or d is dtypes.uint8}
