@@ -45,6 +45,9 @@ from mytorch.ops.create import (
     as linspace, logspace as logspace, ones as ones, ones_like as ones_like, tensor as tensor, tril_indices as tril_indices,
     triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
 )
+from mytorch.ops.dropout import (
+    alpha_dropout as alpha_dropout, dropout as dropout, feature_alpha_dropout as feature_alpha_dropout,
+)
 from mytorch.ops.elementwise import (
     abs as abs, abs_ as abs_, absolute as absolute, acos as acos, acos_ as acos_, acosh as acosh, acosh_ as acosh_, add as add,
     addcdiv as addcdiv, addcmul as addcmul, angle as angle, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as
@@ -86,12 +89,27 @@ from mytorch.ops.linalg import (
     as chain_matmul, cosine_similarity as cosine_similarity, cross as cross, dot as dot, einsum as einsum, inner as inner, kron as
     kron, mm as mm, mv as mv, outer as outer, tensordot as tensordot, vdot as vdot,
 )
+from mytorch.ops.loss import (
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits, kl_div as kl_div, poisson_nll_loss as poisson_nll_loss,
+)
+from mytorch.ops.margin_loss import (
+    cosine_embedding_loss as cosine_embedding_loss, hinge_embedding_loss as hinge_embedding_loss, margin_ranking_loss as
+    margin_ranking_loss, pairwise_distance as pairwise_distance, triplet_margin_loss as triplet_margin_loss,
+)
+from mytorch.ops.norm import (
+    batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm, layer_norm as layer_norm, rms_norm as
+    rms_norm,
+)
 from mytorch.ops.pool import (
     avg_pool1d as avg_pool1d, max_pool1d as max_pool1d, max_pool2d as max_pool2d, max_pool3d as max_pool3d,
 )
 from mytorch.ops.random import (
     bernoulli as bernoulli, multinomial as multinomial, normal as normal, poisson as poisson, rand as rand, rand_like as
     rand_like, randint as randint, randint_like as randint_like, randn as randn, randn_like as randn_like, randperm as randperm,
+)
+from mytorch.ops.recurrent_network import (
+    gru as gru, gru_cell as gru_cell, lstm as lstm, lstm_cell as lstm_cell, rnn_relu as rnn_relu, rnn_relu_cell as rnn_relu_cell,
+    rnn_tanh as rnn_tanh, rnn_tanh_cell as rnn_tanh_cell,
 )
 from mytorch.ops.scan import (
     cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
@@ -148,8 +166,8 @@ strided = "torch.strided"
 contiguous_format, preserve_format, channels_last = "torch.contiguous_format", "torch.preserve_format", "torch.channels_last"
 
 # Loaded when first touched, so that `import mytorch` stays light.
-_LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random", "multiprocessing",
-                           "config", "printing", "types"})
+_LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random", 
+                           "config", "printing"})
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",
                "compile": "inspect_tensors"}
 

@@ -11,7 +11,9 @@ from numpy import ndarray
 from mytorch import autograd_engine as engine
 from mytorch import device as devices
 from mytorch import dtypes
-from mytorch.autograd_engine import Edge, Node, TensorBase, apply, bump, gradient_edge, storage_of
+from mytorch.autograd_engine import Node, TensorBase, apply, gradient_edge
+from mytorch.engine_state import InferenceStorage, storage_of
+from mytorch.inplace import bump
 from mytorch.ops import (
     create, elementwise, extrema, index, linalg, scan, sorting, statistics, sums,
 )
@@ -167,7 +169,7 @@ class Tensor(TensorBase):
 
     def is_inference(self) -> bool:
         """Was it made in inference mode?"""
-        return isinstance(self._storage, engine.InferenceStorage)
+        return isinstance(self._storage, InferenceStorage)
 
     def is_shared(self) -> bool:
         """Does it live in memory shared between processes? Never, here."""
@@ -217,7 +219,7 @@ class Tensor(TensorBase):
     def grad_fn(self) -> Node | None:
         """The node that computed it, None for a leaf."""
         if self._view is not None:
-            engine._refresh(self)
+            self._view.refresh(self)
         return None if self._edge is None else self._edge[0]
 
     @property
@@ -422,10 +424,10 @@ class Tensor(TensorBase):
         return False
 
     def __format__(self, spec: str) -> str:
-        if self._array.ndim == 0 and spec:
+        if self._array.ndim == 0 and type(self) is Tensor:
             from mytorch.printing import format_scalar
             return format_scalar(self._array, spec)
-        return object.__format__(self, spec) if spec else str(self)
+        return object.__format__(self, spec)
 
     def __len__(self) -> int:
         if not self._array.ndim:

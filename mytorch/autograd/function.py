@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mytorch import autograd_engine as engine
+
 from mytorch.autograd_engine import (
-    _CONSTANT, Edge, Node, TensorBase, bump, check_inplace, gradient_edge, no_grad, rebase, requires_grad, set_grad_enabled,
-    state, storage_of,
+    Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of,
 )
+from mytorch import engine_state
+from mytorch.engine_state import CONSTANT, as_tensor
+from mytorch.inplace import bump, check_inplace, rebase
 
 __mytorch__ = True
 
@@ -97,7 +99,7 @@ class UserNode(Node, FunctionCtx):
                                f"a tensor of shape {shape} saved by {self.name()} is at version {storage.version}; expected version {version} instead.")
         if place is None:
             return value
-        tensor = engine.wrap(value)
+        tensor = engine_state.wrap(value)
         tensor._storage = storage
         tensor._edge = (self, place) if self.edges is not None else None
         return tensor
@@ -109,7 +111,7 @@ class UserNode(Node, FunctionCtx):
             if d is None and self.materialize_grads:
                 import numpy as np
                 d = np.zeros(shape, dtype)
-            given.append(engine._as_tensor(d))
+            given.append(as_tensor(d))
         found = self._call(given)
         return [self._checked(i, d, as_tensors) for i, d in enumerate(found)]
 
@@ -185,11 +187,12 @@ class Function(metaclass=_FunctionMeta):
         """Run forward and put a node into the graph whose backward is the user's."""
         node = object.__new__(cls._backward_cls)
         node.hooks = None
+        node.careful = True
         tensors = [a for a in args if isinstance(a, TensorBase)]
         node.needs_input_grad = tuple(requires_grad(a) for a in args)
         track = state.grad_enabled and any(node.needs_input_grad)
-        edges: list[Edge] = [(gradient_edge(a) or _CONSTANT) if isinstance(a, TensorBase) else _CONSTANT for a in args]
-        node.edges = edges if track else [_CONSTANT] * len(args)
+        edges: list[Edge] = [(gradient_edge(a) or CONSTANT) if isinstance(a, TensorBase) else CONSTANT for a in args]
+        node.edges = edges if track else [CONSTANT] * len(args)
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
@@ -217,7 +220,7 @@ def _fresh(node: UserNode, y: Any, inputs: list[Any]) -> Any:
     if any(y is d for d in node._dirty):
         return y
     if any(y is x for x in inputs) or y._edge is not None or y._requires_grad:
-        alias = engine.wrap(y._array)
+        alias = engine_state.wrap(y._array)
         alias._storage = storage_of(y)
         if any(y is d for d in node._non_differentiable):
             node._non_differentiable = (*node._non_differentiable, alias)

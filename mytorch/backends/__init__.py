@@ -106,3 +106,11 @@ def _explain(error: ImportError) -> str:
 
 
 _overrides, _status = _load(os.environ.get("MYTORCH_BACKEND", ""))
+
+
+def __getattr__(name: str) -> Any:
+    """torch's own `torch.backends.cudnn`, `.mps` and so on: see faces.py."""
+    if name in ("cudnn", "cuda", "mps", "mkl", "mkldnn", "openmp"):
+        import importlib
+        return getattr(importlib.import_module("mytorch.backends.faces"), name)
+    raise AttributeError(f"module 'mytorch.backends' has no attribute '{name}'")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch import dtypes
-from mytorch.autograd_engine import bump, no_grad
+from mytorch.autograd_engine import no_grad
 from mytorch.generator import default_generator
+from mytorch.inplace import bump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         param: the slope of leaky_relu, 0.01 by default.
     Raises:
         ValueError: for another name, or a slope that is no number.
-    Source: He, Zhang, Ren, Sun 2015, arXiv:1502.01852, section 2.2; selu: Klambauer et al. 2017, arXiv:1706.02515, prescribes 1, and
-        torch's 3/4 is kept.
+    Source: He, Zhang, Ren, Sun 2015, arXiv:1502.01852, section 2.2. For selu, Klambauer et al. 2017, arXiv:1706.02515, ask for 1;
+        3/4 is torch's.
     """
     if nonlinearity in _LINEAR or nonlinearity == "sigmoid":
         return 1

@@ -1,7 +1,7 @@
 """Module: parameters, buffers and submodules under names, and what a network does with all of them at once.
 
-Hooks are in `module_hooks.py`, checkpoints in `module_state.py`, conversion in `module_convert.py`; their functions are bound here as
-methods.
+Hooks are in `module_hooks.py`, checkpoints in `module_state.py`, conversion in `module_convert.py`; the functions there are
+bound here as methods.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 
 from mytorch.nn import module_convert, module_hooks, module_state
 from mytorch.nn.module_hooks import (
-    register_module_backward_hook, register_module_buffer_registration_hook, register_module_forward_hook,
-    register_module_forward_pre_hook, register_module_full_backward_hook, register_module_full_backward_pre_hook,
-    register_module_module_registration_hook, register_module_parameter_registration_hook,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
 )
 from mytorch.nn.parameter import Buffer, Parameter, type_name
 from mytorch.tensor import Tensor
@@ -58,8 +63,8 @@ def _fresh_state() -> dict[str, Any]:
 class Module:
     """Base of all layers and networks.
 
-    A subclass calls `super().__init__()`, assigns Parameters, buffers and Modules to attributes, and defines `forward`. The module
-    itself is then called, never its `forward`: calling runs the hooks.
+    A subclass calls `super().__init__()`, assigns Parameters, buffers and Modules to attributes, and defines `forward`. Call the
+    module itself, never its `forward`: calling runs the hooks.
 
     Raises:
         AttributeError: if a Parameter or Module is assigned before `super().__init__()`.
@@ -148,7 +153,8 @@ class Module:
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         if not isinstance(value, Tensor) and value is not None:
-            raise TypeError(f"cannot assign '{type_name(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)")
+            raise TypeError(f"cannot assign '{type_name(value)}' as buffer '{name}' "
+                            "(torch.nn.Buffer, torch.Tensor or None expected)")
         if name in self._buffers:
             self._buffers[name] = module_hooks.on_registration("buffer", self, name, value)
         else:
@@ -178,7 +184,7 @@ class Module:
         self.__dict__.update(_fresh_state())  # a pickle may be older than some of the tables
         self.__dict__.update(state)
 
-    # ---- registration -----------------------------------------------------------------------------------------------------------
+    # ---- registration ---------------------------------------------------------------------------------------------------------
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a Parameter under a name; None keeps the name free, and out of state_dict.
@@ -193,10 +199,12 @@ class Module:
         self._check_name("parameter", name, self._parameters)
         if param is not None:
             if not isinstance(param, Parameter):
-                raise TypeError(f"cannot assign '{type_name(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)")
+                raise TypeError(f"cannot assign '{type_name(param)}' object to parameter '{name}' "
+                                "(torch.nn.Parameter or None required)")
             if param.grad_fn is not None:
-                raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. "
-                                 f"To express '{name}' as a function of another Tensor, compute the value in the forward() method.")
+                raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                                 f"explicitly. To express '{name}' as a function of another Tensor, compute the value in the "
+                                 "forward() method.")
             param = module_hooks.on_registration("parameter", self, name, param)
         self._parameters[name] = param
 
@@ -354,7 +362,8 @@ class Module:
                     seen.add(id(member))
                 yield f"{path}.{name}" if path else name, member
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(self, prefix: str = "", recurse: bool = True,
+                         remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, Parameter) of this module and, with `recurse`, of all below it; a shared Parameter once."""
         return self._named_members(lambda module: module._parameters.items(), prefix, recurse, remove_duplicate)
 
@@ -363,7 +372,8 @@ class Module:
         for _, param in self.named_parameters(recurse=recurse):
             yield param
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True,
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
         """(dotted name, buffer) of this module and, with `recurse`, of all below it; a shared buffer once."""
         return self._named_members(lambda module: module._buffers.items(), prefix, recurse, remove_duplicate)
 

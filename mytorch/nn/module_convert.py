@@ -99,9 +99,9 @@ def to_cuda(self: M, device: Any = None) -> M:
     return self._apply(lambda t: t.cuda(device))
 
 
-def _parse_to(*args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, tensor: Any = None, copy: bool = False,
-              memory_format: Any = None) -> tuple[Any, Any, bool]:
-    """The device, dtype and non_blocking that a call of `to` asks for; layouts are the kernels' choice, so memory_format asks nothing."""
+def _parse_to(*args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, tensor: Any = None,
+              copy: bool = False, memory_format: Any = None) -> tuple[Any, Any, bool]:
+    """The device, dtype and non_blocking that a call of `to` asks for; memory_format asks nothing: kernels choose layouts."""
     first = args[0] if args else tensor
     if isinstance(first, Tensor):
         return first.device, first.dtype, non_blocking or (len(args) > 1 and args[1])

@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mytorch.autograd_engine import RemovableHandle
-from mytorch.tensor import Tensor
+from mytorch.tensor import Tensor, _wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,8 @@ class _Handle(RemovableHandle):
             table.pop(self.id, None)
 
 
-def _add(table: dict[int, Any], hook: Any, prepend: bool = False, notes: tuple[tuple[dict[int, Any], bool], ...] = ()) -> RemovableHandle:
+def _add(table: dict[int, Any], hook: Any, prepend: bool = False,
+         notes: tuple[tuple[dict[int, Any], bool], ...] = ()) -> RemovableHandle:
     """Put a hook into its table, and into the tables of `notes` whose flag is set."""
     handle = _Handle(table, *(note for note, _ in notes))
     others = dict(table) if prepend else {}
@@ -81,7 +84,7 @@ def register_forward_pre_hook(self: Module, hook: Hook, *, prepend: bool = False
 
 def register_forward_hook(self: Module, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False,
                           always_call: bool = False) -> RemovableHandle:
-    """Call `hook(module, args, output)`, or `hook(module, args, kwargs, output)`, after forward; what it returns replaces the output.
+    """Call `hook(module, args, output)`, or `hook(module, args, kwargs, output)`, after forward; it may return a new output.
 
     Args:
         hook: returns None or the new output.
@@ -110,20 +113,23 @@ def register_full_backward_hook(self: Module, hook: Hook, prepend: bool = False)
     Raises:
         RuntimeError: if the module has hooks of `register_backward_hook`.
     """
-    if self._is_full_backward_hook is False:
-        raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one of them.")
-    self._is_full_backward_hook = True
+    _set_backward_kind(self, is_full=True)
     self._hooked = True
     return _add(self._backward_hooks, hook, prepend)
 
 
 def register_backward_hook(self: Module, hook: Hook) -> RemovableHandle:
     """The old kind of backward hook, which sees only the last operation of the module: prefer `register_full_backward_hook`."""
-    if self._is_full_backward_hook is True:
-        raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one of them.")
-    self._is_full_backward_hook = False
+    _set_backward_kind(self, is_full=False)
     self._hooked = True
     return _add(self._backward_hooks, hook)
+
+
+def _set_backward_kind(module: Module, is_full: bool) -> None:
+    if module._is_full_backward_hook not in (None, is_full):
+        raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a single Module. "
+                           "Please use only one of them.")
+    module._is_full_backward_hook = is_full
 
 
 def register_state_dict_pre_hook(self: Module, hook: Hook) -> RemovableHandle:
@@ -142,7 +148,7 @@ def _register_state_dict_hook(self: Module, hook: Hook) -> RemovableHandle:
 
 
 def register_load_state_dict_pre_hook(self: Module, hook: Hook) -> RemovableHandle:
-    """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` before loading."""
+    """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` first."""
     return _register_load_state_dict_pre_hook(self, hook, with_module=True)
 
 
@@ -258,7 +264,8 @@ def _before_forward(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
             result = hook(module, args, kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
-                    raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+                    raise RuntimeError("forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
+                                       f"but got {result}.")
                 args, kwargs = result
         else:
             result = hook(module, args)
@@ -300,7 +307,7 @@ def _boundary(module: Module) -> _Boundary | None:
 
 
 class _Boundary:
-    """Two identity nodes, behind a module's inputs and before its outputs: the gradients that cross them are the hooks' arguments."""
+    """Two identity nodes, behind a module's inputs and before its outputs: what crosses them are the hooks' arguments."""
 
     def __init__(self, module: Module, hooks: list[Hook], pre_hooks: list[Hook]) -> None:
         self.module = module
@@ -309,6 +316,7 @@ class _Boundary:
         self.has_input_node = False
         self.input_count = 0
         self.input_places: list[int] = []
+        self.input_kinds: list[tuple[Any, Any]] = []
         self.grad_outputs: tuple[Any, ...] | None = None
 
     def on_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -316,6 +324,7 @@ class _Boundary:
         args, node, self.input_places = _pass_through(args)
         if node is not None:
             self.has_input_node = True
+            self.input_kinds = [(args[i]._array.shape, args[i]._array.dtype) for i in self.input_places]
             node.register_hook(self._after_inputs)
         return args
 
@@ -337,9 +346,13 @@ class _Boundary:
         for hook in self.pre_hooks:
             replaced = hook(self.module, grad_outputs)
             if replaced is not None:
-                grad_outputs = _checked(replaced, grad_outputs, "grad_output")
+                grad_outputs = _checked(replaced, grad_outputs, "pre hook", "grad_output")
         self.grad_outputs = grad_outputs
         if self.hooks and not self.has_input_node:  # no gradient will come out: the hooks have seen all there is to see
+            import warnings
+            warnings.warn("Full backward hook is firing when gradients are computed with respect to module outputs since no "
+                          "inputs require gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
+                          "#torch.nn.Module.register_full_backward_hook for more details.", stacklevel=2)
             for hook in self.hooks:
                 result = hook(self.module, (None,) * self.input_count, grad_outputs)
                 if result is not None and not (isinstance(result, tuple) and all(r is None for r in result)):
@@ -349,13 +362,14 @@ class _Boundary:
         return tuple(grad_outputs[i] for i in places)
 
     def _after_inputs(self, grads: tuple[Any, ...], _: tuple[Any, ...]) -> tuple[Any, ...]:
-        grad_inputs = _spread(grads, self.input_places, self.input_count)
         if self.grad_outputs is None:
             return grads  # the gradient came from elsewhere, not through the module's outputs
+        filled = tuple(_wrap(np.zeros(*kind)) if g is None else g for g, kind in zip(grads, self.input_kinds))
+        grad_inputs = _spread(filled, self.input_places, self.input_count)
         for hook in self.hooks:
             replaced = hook(self.module, grad_inputs, self.grad_outputs)
             if replaced is not None:
-                grad_inputs = _checked(replaced, grad_inputs, "grad_input")
+                grad_inputs = _checked(replaced, grad_inputs, "hook", "grad_input")
         self.grad_outputs = None
         return tuple(grad_inputs[i] for i in self.input_places)
 
@@ -370,7 +384,6 @@ def _identity() -> Any:
 
         @staticmethod
         def forward(ctx: Any, *tensors: Any) -> Any:
-            ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
             return tensors
 
@@ -401,10 +414,10 @@ def _spread(grads: tuple[Any, ...], places: list[int], count: int) -> tuple[Any,
     return tuple(found)
 
 
-def _checked(replaced: Any, given: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+def _checked(replaced: Any, given: tuple[Any, ...], kind: str, what: str) -> tuple[Any, ...]:
     result = replaced if isinstance(replaced, tuple) else (replaced,)
     if len(result) != len(given):
-        raise RuntimeError(f"Backward hook returned an invalid number of {what}, got {len(result)}, but expected {len(given)}")
+        raise RuntimeError(f"Backward {kind} returned an invalid number of {what}, got {len(result)}, but expected {len(given)}")
     return result
 
 

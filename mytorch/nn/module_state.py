@@ -133,7 +133,7 @@ def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = 
     errors: list[str] = []
     _load(self, copied, "", metadata, assign, incompatible, errors)
     if strict:
-        for index, (kind, keys) in enumerate((("Unexpected", incompatible.unexpected_keys), ("Missing", incompatible.missing_keys))):
+        for kind, keys in (("Unexpected", incompatible.unexpected_keys), ("Missing", incompatible.missing_keys)):
             if keys:
                 names = ", ".join(f'"{key}"' for key in keys)
                 errors.insert(0, f"{kind} key(s) in state_dict: {names}. ")
@@ -147,7 +147,8 @@ def _load(module: Module, state: OrderedDict[str, Any], prefix: str, metadata: A
     local_metadata = {} if metadata is None else dict(metadata.get(prefix[:-1], {}))
     if assign:
         local_metadata["assign_to_params_buffers"] = True
-    module._load_from_state_dict(state, prefix, local_metadata, True, incompatible.missing_keys, incompatible.unexpected_keys, errors)
+    missing, unexpected = incompatible
+    module._load_from_state_dict(state, prefix, local_metadata, True, missing, unexpected, errors)
     for name, child in module._modules.items():
         if child is not None:
             start = f"{prefix}{name}."
@@ -155,8 +156,8 @@ def _load(module: Module, state: OrderedDict[str, Any], prefix: str, metadata: A
             _load(child, part, start, metadata, assign, incompatible, errors)
     for hook in list(module._load_state_dict_post_hooks.values()):
         if hook(module, incompatible) is not None:
-            raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
-                                 "if incompatible_keys need to be modified, it should be done inplace.")
+            raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                                 "values, if incompatible_keys need to be modified, it should be done inplace.")
 
 
 def _load_from_state_dict(self: Module, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str],
@@ -207,11 +208,12 @@ def _load_tensor(module: Module, name: str, target: Tensor, key: str, value: Any
             if not assign:
                 target.copy_(value)
             elif isinstance(target, Parameter):
-                wants_grad = target.requires_grad
-                setattr(module, name, value.requires_grad_(wants_grad) if isinstance(value, Parameter) else Parameter(value, wants_grad))
+                if not isinstance(value, Parameter):
+                    value = Parameter(value, requires_grad=target.requires_grad)
+                setattr(module, name, value.requires_grad_(target.requires_grad))
             else:
                 setattr(module, name, value)
     except Exception as error:
-        return (f'While copying the parameter named "{key}", whose dimensions in the model are {target.shape} and whose dimensions in '
-                f"the checkpoint are {value.shape}, an exception occurred : {error.args}.")
+        return (f'While copying the parameter named "{key}", whose dimensions in the model are {target.shape} and whose '
+                f"dimensions in the checkpoint are {value.shape}, an exception occurred : {error.args}.")
     return None

@@ -11,8 +11,7 @@ from mytorch import dtypes
 from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import mul, pow, relu, sign
-from mytorch.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, batched, window_ints
-from mytorch.ops.pool import max_pool1d, max_pool2d, max_pool3d
+from mytorch.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, batched, max_pool1d, max_pool2d, max_pool3d, window_ints
 from mytorch.ops.shape import squeeze, unsqueeze
 
 __mytorch__ = True
@@ -53,7 +52,8 @@ def _adaptive_avg_grad(g: Any, *, size: Ints) -> Any:
 
 
 adaptive_avg_op = Op("adaptive_avg_pool", _adaptive_avg, lambda g, x_shape: adaptive_avg_grad_op(g, size=x_shape[2:]))
-adaptive_avg_grad_op = Op("adaptive_avg_pool_backward", _adaptive_avg_grad, lambda h, g_shape: adaptive_avg_op(h, out=g_shape[2:]))
+adaptive_avg_grad_op = Op("adaptive_avg_pool_backward", _adaptive_avg_grad,
+                          lambda h, g_shape: adaptive_avg_op(h, out=g_shape[2:]))
 
 
 def _adaptive_max(x: Any, *, out: Ints) -> Any:
@@ -110,7 +110,8 @@ def _wanted(function: str, x: Any, dims: int, output_size: Any) -> Ints:
     """The output size with None replaced by the input's size."""
     values = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * dims
     if len(values) != dims:
-        raise RuntimeError(f"{function}: output_size must be an int or {dims} of them (or None, which keeps a size), got {output_size!r}")
+        raise RuntimeError(f"{function}: output_size must be an int (or None, which keeps a size) or {dims} of them, "
+                           f"got {output_size!r}")
     size = x._array.shape[x._array.ndim - dims:]
     found = tuple(n if v is None else int(v) for n, v in zip(size, values))
     if min(found) < 0:
@@ -209,14 +210,16 @@ def _unpool_size(function: str, x: Any, dims: int, kernel_size: Any, stride: Any
         return default
     wanted = tuple(output_size)[-dims:]
     if len(output_size) not in (dims, dims + 2):
-        raise ValueError(f"output_size should be a sequence containing {dims} or {dims + 2} elements, but it has a length of '{len(output_size)}'")
+        raise ValueError(f"output_size should be a sequence containing {dims} or {dims + 2} elements, "
+                         f"but it has a length of '{len(output_size)}'")
     for d, (n, usual, s) in enumerate(zip(wanted, default, stride)):
         if not usual - s < n < usual + s:
             raise ValueError(f'invalid output_size "{tuple(wanted)}" (dim {d} must be between {usual - s} and {usual + s})')
     return wanted
 
 
-def _max_unpool(function: str, dims: int, x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:
+def _max_unpool(function: str, dims: int, x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any,
+                output_size: Any) -> Any:
     x, added = batched(function, x, dims)
     require_tensor(function, indices, "indices", 2)
     if added:
@@ -224,8 +227,8 @@ def _max_unpool(function: str, dims: int, x: Any, indices: Any, kernel_size: Any
     if indices._array.dtype != np.int64:
         raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
     if indices._array.shape != x._array.shape:
-        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(x._array.shape)}) but got indices tensor "
-                           f"with shape: {list(indices._array.shape)}")
+        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(x._array.shape)}) "
+                           f"but got indices tensor with shape: {list(indices._array.shape)}")
     size = _unpool_size(function, x, dims, kernel_size, stride, padding, output_size)
     where = indices._array
     if where.size and (where.min() < 0 or where.max() >= math.prod(size)):
@@ -235,18 +238,21 @@ def _max_unpool(function: str, dims: int, x: Any, indices: Any, kernel_size: Any
     return squeeze(y, 0) if added else y
 
 
-def max_unpool1d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:  # noqa: A002
-    """Values back at the places that `max_pool1d(..., return_indices=True)` found, zeros elsewhere. Derivative: g at these places."""
+def max_unpool1d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
+                 output_size: Any = None) -> Any:
+    """Values back where `max_pool1d(..., return_indices=True)` found them, zeros elsewhere. Derivative: g at these places."""
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool2d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:  # noqa: A002
-    """Values back at the places that `max_pool2d(..., return_indices=True)` found, zeros elsewhere. Derivative: g at these places."""
+def max_unpool2d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
+                 output_size: Any = None) -> Any:
+    """Values back where `max_pool2d(..., return_indices=True)` found them, zeros elsewhere. Derivative: g at these places."""
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool3d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:  # noqa: A002
-    """Values back at the places that `max_pool3d(..., return_indices=True)` found, zeros elsewhere. Derivative: g at these places."""
+def max_unpool3d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
+                 output_size: Any = None) -> Any:
+    """Values back where `max_pool3d(..., return_indices=True)` found them, zeros elsewhere. Derivative: g at these places."""
     return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
 

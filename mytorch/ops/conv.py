@@ -2,9 +2,9 @@
 
 Three linear maps give each other's derivatives, so gradients of every order are made of the same three kernels:
 
-- `convolution(x, weight)`: y[n, o, p] = sum over c, k of weight[o, c, k] * x[n, c, stride * p + dilation * k - padding];
-- `convolution_grad_input(g, weight)`: its transpose in x, which is also the forward of the transposed convolutions;
-- `convolution_grad_weight(g, x)`: its transpose in weight.
+- `conv(x, weight)`: y[n, o, p] = sum over c, k of weight[o, c, k] * x[n, c, stride * p + dilation * k - padding];
+- `conv_grad_input(g, weight)`: its transpose in x, which is also the forward of the transposed convolutions;
+- `conv_grad_weight(g, x)`: its transpose in weight.
 
 In NumPy each is one matrix product per image (im2col: a window becomes a column), a few images at a time, so that the
 columns stay in the cache.
@@ -73,7 +73,7 @@ def _columns(x: Any, kernel_size: Ints, out: Ints, stride: Ints, padding: Ints, 
 
 
 @kernel
-def convolution(x: Any, weight: Any, bias: Any, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+def conv(x: Any, weight: Any, bias: Any, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     """Cross-correlation of x (N, C, *size) with weight (O, C/groups, *kernel), plus bias (O) or None -> (N, O, *out)."""
     like = x.dtype
     x, weight = widened(x), widened(weight)
@@ -89,14 +89,15 @@ def convolution(x: Any, weight: Any, bias: Any, *, stride: Ints, padding: Ints, 
 
 
 @kernel
-def convolution_grad_input(g: Any, weight: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+def conv_grad_input(g: Any, weight: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     """The gradient of x (N, C, *size) from that of the output, g (N, O, *out)."""
     like = g.dtype
     g, weight = widened(g), widened(weight)
     count, out, kernel_size = len(g), g.shape[2:], weight.shape[2:]
     channels = weight.shape[1] * groups
     g = g.reshape(count, groups, len(weight) // groups, math.prod(out))
-    rows = weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:])).swapaxes(1, 2)  # (groups, C/groups * kernel, O/groups)
+    rows = weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
+    rows = rows.swapaxes(1, 2)  # (groups, C/groups * kernel, O/groups)
     step = _images_at_a_time(count, channels * math.prod(kernel_size) * math.prod(out) * g.itemsize)
     columns = np.empty((step, groups, rows.shape[1], math.prod(out)), g.dtype)
     windows = columns.reshape(step, channels, *kernel_size, *out)
@@ -119,7 +120,7 @@ def _every(offset: Sequence[int], out: Ints, stride: Ints, dilation: Ints) -> It
 
 
 @kernel
-def convolution_grad_weight(g: Any, x: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+def conv_grad_weight(g: Any, x: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     """The gradient of weight (O, C/groups, *size) from that of the output, g (N, O, *out), and x (N, C, ...)."""
     like = g.dtype
     g, x = widened(g), widened(x)
@@ -148,7 +149,7 @@ def _bias(g: Any) -> Any:
 
 
 convolution_op = Op(
-    "convolution", convolution,
+    "convolution", conv,
     lambda g, weight, x_shape, stride, padding, dilation, groups: grad_input_op(
         g, weight, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups),
     lambda g, x, weight_shape, stride, padding, dilation, groups: grad_weight_op(
@@ -156,13 +157,13 @@ convolution_op = Op(
     lambda g: _bias(g))
 # For these two the gradient that comes in belongs to dx and to dw: it is named h, and g is an input.
 grad_input_op = Op(
-    "convolution_grad_input", convolution_grad_input,
+    "conv_grad_input", conv_grad_input,
     lambda h, weight, g_shape, stride, padding, dilation, groups: _of_g(
         h, weight, g_shape, stride=stride, padding=padding, dilation=dilation, groups=groups),
     lambda h, g, weight_shape, stride, padding, dilation, groups: grad_weight_op(
         g, h, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups))
 grad_weight_op = Op(
-    "convolution_grad_weight", convolution_grad_weight,
+    "conv_grad_weight", conv_grad_weight,
     lambda h, x, g_shape, stride, padding, dilation, groups: _of_g(
         x, h, g_shape, stride=stride, padding=padding, dilation=dilation, groups=groups),
     lambda h, g, x_shape, stride, padding, dilation, groups: grad_input_op(
@@ -170,7 +171,7 @@ grad_weight_op = Op(
 
 
 def _transposed(x: Any, weight: Any, bias: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
-    y = convolution_grad_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y = conv_grad_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if bias is None:
         return y
     return narrowed(widened(y) + widened(bias).reshape(-1, *[1] * len(size)), x.dtype)
@@ -196,8 +197,8 @@ def _ints(function: str, name: str, value: Any, dims: int) -> Ints:
     if len(values) == 1:
         values = (*values,) * dims
     if len(values) != dims:
-        raise RuntimeError(f"expected {name} to be a single integer value or a list of {dims} values to match the convolution dimensions, "
-                           f"but got {name}={list(values)}")
+        raise RuntimeError(f"expected {name} to be a single integer value or a list of {dims} values to match the convolution "
+                           f"dimensions, but got {name}={list(values)}")
     return tuple(int(v) for v in values)
 
 
@@ -211,11 +212,12 @@ def _check(function: str, x: Any, weight: Any, bias: Any, dims: int, groups: int
         raise RuntimeError(f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {function}, "
                            f"but got input of size: {list(x._array.shape)}")
     if len(shape) != dims + 2:
-        raise RuntimeError(f"Expected {dims + 2}D weight for {function}, (out, in / groups, *kernel) or, transposed, (in, out / groups, "
-                           f"*kernel), but got weight of size {shape}")
+        raise RuntimeError(f"Expected {dims + 2}D weight for {function}, (out, in / groups, *kernel) or, transposed, "
+                           f"(in, out / groups, *kernel), but got weight of size {shape}")
     if x._array.dtype != weight._array.dtype:
-        raise RuntimeError(f"{function}: expected scalar type {dtypes.legacy_name(x.dtype)} but found {dtypes.legacy_name(weight.dtype)}: "
-                           "input and weight must have one dtype; convert one, for example with input.to(weight.dtype)")
+        raise RuntimeError(f"{function}: expected scalar type {dtypes.legacy_name(x.dtype)} but found "
+                           f"{dtypes.legacy_name(weight.dtype)}: input and weight must have one dtype; convert one, for example "
+                           "with input.to(weight.dtype)")
     if bias is not None and bias._array.dtype != x._array.dtype:
         raise RuntimeError(f"Input type ({x.dtype.name}) and bias type ({bias.dtype.name}) should be the same")
     if x._array.dtype.kind == "b":
@@ -225,10 +227,11 @@ def _check(function: str, x: Any, weight: Any, bias: Any, dims: int, groups: int
     if groups <= 0:
         raise RuntimeError(f"non-positive groups is not supported: got groups={groups}")
     if shape[0] == 0:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be at least 1 at dimension 0, but got weight of size {shape} instead")
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least 1 at dimension 0, "
+                           f"but got weight of size {shape} instead")
     if shape[0] % groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size "
-                           f"[{shape}] instead")
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+                           f"but got weight of size [{shape}] instead")
 
 
 def _check_geometry(stride: Ints, padding: Ints, dilation: Ints) -> None:
@@ -242,8 +245,8 @@ def _check_geometry(stride: Ints, padding: Ints, dilation: Ints) -> None:
 
 def _check_bias(bias: Any, channels: int, weight: Any, transposed: str) -> None:
     if bias is not None and bias._array.shape != (channels,):
-        raise RuntimeError(f"Given {transposed}weight of size {list(weight._array.shape)}, expected bias to be 1-dimensional with "
-                           f"{channels} elements, but got bias of size {list(bias._array.shape)} instead")
+        raise RuntimeError(f"Given {transposed}weight of size {list(weight._array.shape)}, expected bias to be 1-dimensional "
+                           f"with {channels} elements, but got bias of size {list(bias._array.shape)} instead")
 
 
 def _x_text(sizes: Sequence[int]) -> str:
@@ -289,8 +292,8 @@ def _conv(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any,
     return squeeze(y, 0) if unbatched else y
 
 
-def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int,
-                    dilation: Any) -> Any:
+def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+                    groups: int, dilation: Any) -> Any:
     _check(function, x, weight, bias, dims, groups)
     stride, dilation = _ints(function, "stride", stride, dims), _ints(function, "dilation", dilation, dims)
     padding, extra = _ints(function, "padding", padding, dims), _ints(function, "output_padding", output_padding, dims)
@@ -300,50 +303,53 @@ def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, st
         x = unsqueeze(x, 0)
     shape, wshape = x._array.shape, weight._array.shape
     if shape[1] != wshape[0]:
-        raise RuntimeError(f"Given transposed=1, weight of size {list(wshape)}, expected input{list(shape)} to have {wshape[0]} channels, "
-                           f"but got {shape[1]} channels instead")
+        raise RuntimeError(f"Given transposed=1, weight of size {list(wshape)}, expected input{list(shape)} to have {wshape[0]} "
+                           f"channels, but got {shape[1]} channels instead")
     _check_bias(bias, wshape[1] * groups, weight, "transposed=1, ")
     if min(extra) < 0:
         raise RuntimeError(f"negative output_padding is not supported: got output_padding={list(extra)}")
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: {list(extra)} "
-                           f"stride: {list(stride)} dilation: {list(dilation)}")
+        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: "
+                           f"{list(extra)} stride: {list(stride)} dilation: {list(dilation)}")
     size = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1
                  for n, k, s, p, d, e in zip(shape[2:], wshape[2:], stride, padding, dilation, extra))
     if min(size) < 1:
-        raise RuntimeError(f"Given input size per channel: {_x_text(shape[2:])}. Calculated output size per channel: {_x_text(size)}. "
-                           "Output size is too small")
+        raise RuntimeError(f"Given input size per channel: {_x_text(shape[2:])}. Calculated output size per channel: "
+                           f"{_x_text(size)}. Output size is too small")
     y = apply(_transposed_op, (x, weight, bias),
               {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups})
     return squeeze(y, 0) if unbatched else y
 
 
-def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:  # noqa: A002
-    """Convolution over one dimension; see `conv2d`. Shape: (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L') or (O, L')."""
+def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,  # noqa: A002
+           groups: int = 1) -> Any:
+    """Convolution over one dimension; see `conv2d`. Shape: (N, C, L) or (C, L), weight (O, C/groups, K) -> (N, O, L')."""
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:  # noqa: A002
+def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,  # noqa: A002
+           groups: int = 1) -> Any:
     """Convolution over two dimensions (cross-correlation, as everywhere in deep learning).
 
     y[n, o, i, j] = bias[o] + sum over c, a, b of weight[o, c, a, b] * x[n, c, stride*i + dilation*a - padding, ...]
 
     Args:
-        stride, padding, dilation: an int, or one per dimension; padding may be 'valid' (none) or 'same' (output as large as input).
+        stride, padding, dilation: an int, or one per dimension; padding may be 'valid' (none) or 'same' (keeps the size).
         groups: channels are split into so many groups, each with its own outputs.
     Shape:
         x (N, C, H, W) or (C, H, W), weight (O, C/groups, kH, kW), bias (O)
         -> (N, O, H', W') or (O, H', W'), H' = floor((H + 2*padding - dilation*(kH - 1) - 1) / stride) + 1.
     Raises:
         RuntimeError: for sizes, dtypes or groups that do not fit.
-    Derivative: dx is the transposed convolution of g, dweight the correlation of g with x, dbias the sum of g over all but channels.
+    Derivative: dx is the transposed convolution of g, dweight the correlation of g with x, dbias the sum of g per channel.
     Source: Dumoulin, Visin 2016, arXiv:1603.07285
     """
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:  # noqa: A002
-    """Convolution over three dimensions; see `conv2d`. Shape: (N, C, D, H, W) or (C, D, H, W), weight (O, C/groups, kD, kH, kW)."""
+def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,  # noqa: A002
+           groups: int = 1) -> Any:
+    """Convolution over three dimensions; see `conv2d`. Shape: (N, C, D, H, W) or (C, D, H, W), weight (O, C/groups, ...)."""
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -376,4 +382,13 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
     return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,  # noqa: A002
+                output_padding: Any, groups: int) -> Any:
+    """The convolution, transposed or not, of as many dimensions as the weight has beyond two; see `conv2d`."""
+    dims = weight._array.ndim - 2
+    if transposed:
+        return _conv_transpose("convolution", dims, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv("convolution", dims, input, weight, bias, stride, padding, dilation, groups)
+
+
+__all__ = ["convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]

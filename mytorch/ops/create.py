@@ -10,8 +10,10 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import autograd_engine as engine
+from mytorch import engine_state
 from mytorch import dtypes, errors
-from mytorch.autograd_engine import TensorBase, bump
+from mytorch.autograd_engine import TensorBase
+from mytorch.inplace import bump
 from mytorch.device import require_cpu
 from mytorch.dtypes import cast, from_numpy_dtype, get_default_dtype, number_dtype
 from mytorch.ops.common import put_out, require_tensor
@@ -34,7 +36,7 @@ def finished(array: ndarray[Any, Any], requires_grad: bool = False, device: Any 
     """The Tensor of a new array, on the device asked for."""
     if device is not None:
         require_cpu(device)
-    t = engine.wrap(array)
+    t = engine_state.wrap(array)
     if requires_grad:
         t.requires_grad_()
     return t
@@ -206,7 +208,7 @@ def from_numpy(ndarray: Any) -> Any:
         import warnings
         warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. You may want to copy the array to "
                       "protect its data or make it writable before converting it to a tensor.", UserWarning, stacklevel=2)
-    return engine.wrap(ndarray if type(ndarray) is np.ndarray else np.asarray(ndarray))
+    return engine_state.wrap(ndarray if type(ndarray) is np.ndarray else np.asarray(ndarray))
 
 
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Any:

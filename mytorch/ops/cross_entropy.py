@@ -86,6 +86,13 @@ def _row_weights(places: Any, counts: Any, weight: Any, np_dtype: Any) -> Any:
     return weights if counts is None else np.where(counts, weights, 0)
 
 
+def _weighted(losses: Any, weights: Any, counts: Any) -> Any:
+    """Losses times weights; exactly 0 where a row does not count, even if its loss is infinite."""
+    if weights is None:
+        return losses
+    return losses * weights if counts is None else np.where(counts, losses * weights, 0)
+
+
 def _total_weight(weights: Any, places: Any) -> Any:
     return places.size if weights is None else np.add.reduce(weights)
 
@@ -110,9 +117,7 @@ def nll_forward(x: Any, target: Any, weight: Any, *, ignore_index: int, reductio
     rows = widened(_rows(x))
     places, counts = _places(target, rows.shape[1], ignore_index)
     weights = _row_weights(places, counts, weight, rows.dtype)
-    losses = -rows[np.arange(len(places)), places]
-    if weights is not None:
-        losses = np.where(weights == 0, 0, losses * weights) if counts is not None else losses * weights
+    losses = _weighted(-rows[np.arange(len(places)), places], weights, counts)
     return narrowed(_reduced(losses, weights, places, reduction, target.shape if x.ndim > 1 else ()), x.dtype)
 
 
@@ -123,9 +128,9 @@ def nll_backward(g: Any, target: Any, weight: Any, *, shape: tuple[int, ...], ig
     classes = shape[1] if len(shape) > 1 else shape[0]
     places, counts = _places(target, classes, ignore_index)
     weights = _row_weights(places, counts, weight, wide.dtype)
-    slopes = -_row_slopes(wide, weights, places, reduction)
+    slopes = _weighted(-_row_slopes(wide, weights, places, reduction), weights, counts)
     rows = np.zeros((places.size, classes), wide.dtype)
-    rows[np.arange(places.size), places] = slopes if weights is None else np.where(weights == 0, 0, slopes * weights)
+    rows[np.arange(places.size), places] = slopes
     return narrowed(_unrows(rows, shape), g.dtype)
 
 
@@ -151,9 +156,7 @@ def cross_entropy_forward(x: Any, target: Any, weight: Any, *, ignore_index: int
     total = np.add.reduce(p, axis=1)
     p /= total[:, None]
     np.log(total, out=total)
-    losses = total - picked
-    if weights is not None:
-        losses = np.where(weights == 0, 0, losses * weights)
+    losses = _weighted(total - picked, weights, counts)
     if smooth is not None:
         mass = rows.shape[1] if weight is None else np.add.reduce(widened(weight))
         smooth = total * mass - smooth  # -sum over classes of weight * log-probability
@@ -172,7 +175,7 @@ def cross_entropy_backward(g: Any, p: Any, target: Any, weight: Any, *, shape: t
     weights = _row_weights(places, counts, weight, p.dtype)
     slopes = np.asarray(_row_slopes(widened(g), weights, places, reduction), p.dtype)
     hit = slopes * (1 - label_smoothing) if label_smoothing else slopes
-    hit = hit if weights is None else np.where(weights == 0, 0, hit * weights)
+    hit = _weighted(hit, weights, counts)
     if not label_smoothing:
         rows = p * (hit[:, None] if np.ndim(hit) else hit)
     else:
@@ -267,7 +270,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
         IndexError: for a target that is no class. ValueError, RuntimeError: for shapes or dtypes that do not fit.
     Derivative: -g * weight[t] at the target, over the sum of weights for 'mean'; 0 elsewhere.
     """
-    if type(reduction) is not str or size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
+    if size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
         reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("nll_loss", input=input, target=target)
     _check_target(input, target, weight)

@@ -21,21 +21,23 @@ from mytorch.ops.common import (
     FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, apply_inplace, cast, method_inplace, promoted, put_out, require_tensor,
 )
 
+from mytorch.ops.shape import shape_of, zeros_for
+
 __mytorch__ = True
 
 
-def _unary_kernel(function: Callable[..., Any], rule: str) -> Callable[..., Any]:
+def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
     direct = isinstance(function, np.ufunc)
 
     def run(x: Any) -> Any:
         if direct and type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
             return function(x, out=...)
-        return promoted(function, (x,), rule)
+        return promoted(careful, (x,), rule)
 
     return run
 
 
-def _binary_kernel(function: Callable[..., Any], rule: str) -> Callable[..., Any]:
+def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
     direct = isinstance(function, np.ufunc)
 
     def run(a: Any, b: Any) -> Any:
@@ -47,15 +49,19 @@ def _binary_kernel(function: Callable[..., Any], rule: str) -> Callable[..., Any
                         return function(a, b, out=...)
                 elif type(b) is float or type(b) is int:
                     return function(a, b, out=...)
-        return promoted(function, (a, b), rule)
+        return promoted(careful, (a, b), rule)
 
     return run
 
 
 def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] | None, doc: str, *, rule: str = "same",
-          holomorphic: bool = True) -> Any:
-    """A pointwise function of one tensor, ready to be called on Tensors and, inside formulas, on arrays."""
-    op = Op(name, _unary_kernel(function, rule), formula, inputs="x", holomorphic=holomorphic)
+          holomorphic: bool = True, careful: Callable[..., Any] | None = None) -> Any:
+    """A pointwise function of one tensor, ready to be called on Tensors and, inside formulas, on arrays.
+
+    Args:
+        careful: what to run instead of `function` on anything but float32 and float64.
+    """
+    op = Op(name, _unary_kernel(function, careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
     run = op.kernel
 
     def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
@@ -70,22 +76,29 @@ def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] |
 
 
 def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any] | None, doc: str, rule: str = "same",
-           holomorphic: bool = True) -> Any:
-    """A pointwise function of two tensors, or of a tensor and a number, with broadcasting and torch's promotion."""
-    op = Op(name, _binary_kernel(function, rule), *formulas, inputs="a b", holomorphic=holomorphic)
+           holomorphic: bool = True, numbers: str = "second", careful: Callable[..., Any] | None = None) -> Any:
+    """A pointwise function of two tensors, with broadcasting and torch's promotion.
+
+    Args:
+        numbers: which operand may be a Python number: 'second', 'either' or 'none'.
+        careful: what to run instead of `function` on anything but float32 and float64.
+    """
+    op = Op(name, _binary_kernel(function, careful or function, rule), *formulas, inputs="a b", holomorphic=holomorphic)
     run = op.kernel
+    second = frozenset() if numbers == "none" else NUMBERS
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
         if isinstance(input, TensorBase):
-            if isinstance(other, TensorBase) or type(other) in NUMBERS:
+            if isinstance(other, TensorBase) or type(other) in second:
                 y = apply(op, (input, other))
-            elif isinstance(other, np.generic):
+            elif isinstance(other, np.generic) and second:
                 y = apply(op, (input, other.item()))
             else:
                 return _refuse(name, other)
             return y if out is None else put_out(y, out)
-        if isinstance(other, TensorBase) and isinstance(input, (int, float, complex, np.generic)):
-            return apply(op, (input.item() if isinstance(input, np.generic) else input, other))
+        if numbers == "either" and isinstance(other, TensorBase) and isinstance(input, (int, float, complex, np.generic)):
+            y = apply(op, (input.item() if isinstance(input, np.generic) else input, other))
+            return y if out is None else put_out(y, out)
         if isinstance(input, (ndarray, np.generic)):
             return run(np.asarray(input), other)
         raise errors.type_error(name, "input", 1, "Tensor", input)
@@ -94,7 +107,7 @@ def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any
 
 
 def _refuse(name: str, other: Any) -> Any:
-    if isinstance(other, (ndarray, list, tuple, str, type(None), dict)):
+    if isinstance(other, (int, float, complex, np.generic, ndarray, list, tuple, str, type(None), dict)):
         raise errors.type_error(name, "other", 2, "Tensor", other)
     return NotImplemented
 
@@ -106,9 +119,42 @@ def _named(call: Any, name: str, op: Op, doc: str) -> Any:
     return call
 
 
+def _refusing(kinds: str, function: Callable[..., Any], kernel_name: str) -> Callable[..., Any]:
+    """The function, with torch's refusal of dtypes whose NumPy kind is one of `kinds`."""
+    def run(*operands: Any) -> Any:
+        kind = operands[0].dtype
+        if kind.kind in kinds:
+            raise NotImplementedError(f'"{kernel_name}" not implemented for \'{dtypes.legacy_name(dtypes.from_numpy_dtype(kind))}\'')
+        return function(*operands)
+    return run
+
+
+# ---- selection: gradients that a mask lets through ----------------------------------------------------------------------------
+
+_MANY = 4096  # from here on bit masks beat np.where, which stumbles over branches
+
+
+@kernel
+def kept(x: Any, mask: Any) -> Any:
+    """x where the mask is True, else zero; also where x is infinite or NaN, which a product with the mask would not give."""
+    if x.size > _MANY and x.shape == mask.shape and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous:
+        bits = np.dtype(f"i{x.itemsize}")
+        y = np.ascontiguousarray(mask).view(np.int8).astype(bits)
+        np.negative(y, out=y)  # all bits set where True
+        return np.bitwise_and(y, x.view(bits), out=y).view(x.dtype)
+    return np.where(mask, x, np.zeros((), x.dtype))
+
+
+kept_op = Op("masked_fill", kept, lambda g, mask: kept_op(g, mask), None, inputs="x mask")
+
+
+def _no_gradient(g: Any) -> Any:
+    return zeros_for(g, shape_of(g))
+
+
 # ---- arithmetic ---------------------------------------------------------------------------------------------------------------
 
-_add = binary("add", np.add, lambda g: g, lambda g: g, doc="a + b with broadcasting. Derivative: g, g.")
+_add = binary("add", np.add, lambda g: g, lambda g: g, numbers="either", doc="a + b with broadcasting. Derivative: g, g.")
 
 
 def _subtract(a: Any, b: Any) -> Any:
@@ -118,18 +164,12 @@ def _subtract(a: Any, b: Any) -> Any:
     return np.subtract(a, b)
 
 
-def _sub_kernel(a: Any, b: Any) -> Any:
-    if type(a) is ndarray and type(b) is ndarray and a.dtype is b.dtype and (a.dtype is FLOAT32 or a.dtype is FLOAT64):
-        return np.subtract(a, b, out=...)
-    return promoted(_subtract, (a, b))
+_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either", careful=_subtract,
+              doc="a - b with broadcasting. Derivative: g, -g.")
 
-
-_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, doc="a - b with broadcasting. Derivative: g, -g.")
-_sub.op.kernel = _sub_kernel
-
-mul = binary("mul", np.multiply, lambda g, b: g * b, lambda g, a: g * a,
+mul = binary("mul", np.multiply, lambda g, b: g * b, lambda g, a: g * a, numbers="either",
              doc="a * b with broadcasting. Derivative: g * b, g * a.")
-_true_divide = binary("div", np.true_divide, lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), rule="float",
+_true_divide = binary("div", np.true_divide, lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), rule="float", numbers="either",
                       doc="a / b with broadcasting; integers give floats. Derivative: g / b, -g * a / b^2.")
 
 
@@ -156,9 +196,9 @@ def _floor_quotient(a: Any, b: Any) -> Any:
     return np.floor_divide(a, b)
 
 
-floor_divide = binary("floor_divide", _c_round(_floor_quotient), lambda g, a: a * 0, lambda g, b: b * 0,
-                      doc="floor(a / b). Derivative: zero.")
-_divide_trunc = binary("div", _c_round(_trunc_divide), lambda g, a: a * 0, lambda g, b: b * 0, doc="trunc(a / b). Derivative: zero.")
+floor_divide = binary("floor_divide", _c_round(_floor_quotient), _no_gradient, _no_gradient,
+                      numbers="either", doc="floor(a / b). Derivative: zero.")
+_divide_trunc = binary("div", _c_round(_trunc_divide), _no_gradient, _no_gradient, numbers="either", doc="trunc(a / b). Derivative: zero.")
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
@@ -182,6 +222,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # n
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
     """other - alpha * input: the reflected subtraction."""
+    require_tensor("rsub", input)
     if not isinstance(other, (TensorBase, int, float, complex, np.generic)):
         return NotImplemented
     return _sub(other, input if alpha == 1 else mul(input, alpha))
@@ -213,8 +254,8 @@ def rfloordiv(input: Any, other: Any) -> Any:  # noqa: A002
     return floor_divide(other, input)
 
 
-remainder = binary("remainder", _c_round(np.remainder), lambda g: g, lambda g, a, b: -g * floor_divide(a, b),
-                   doc="a - b * floor(a / b): Python's modulus, its sign is b's.\n\nDerivative: g, -g * floor(a / b).")
+remainder = binary("remainder", _c_round(np.remainder), lambda g: g, lambda g, a, b: -g * floor_divide.op(a, b),
+                   numbers="either", doc="a - b * floor(a / b): Python's modulus, its sign is b's.\n\nDerivative: g, -g * floor(a / b).")
 fmod = binary("fmod", _c_round(np.fmod), lambda g: g, lambda g, a, b: -g * trunc(a / b),
               doc="a - b * trunc(a / b): C's modulus, its sign is a's.\n\nDerivative: g, -g * trunc(a / b).")
 
@@ -226,8 +267,6 @@ def rremainder(input: Any, other: Any) -> Any:  # noqa: A002
 
 def _power(a: Any, b: Any) -> Any:
     if a.dtype.kind in "iu" and b.dtype.kind == "i" and b.size and b.min() < 0:
-        if np.ndim(b) == 0:
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
         safe = np.power(a, np.maximum(b, 0))
         return np.where(b >= 0, safe, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0)))
     return np.power(a, b)
@@ -240,20 +279,23 @@ def _power_kernel(a: Any, b: Any) -> Any:
         if b == 0.5:
             return np.sqrt(a, out=...)
         return np.power(a, b, out=...)
+    if isinstance(b, int) and b < 0 and a.dtype.kind in "iub":
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
     return promoted(_power, (a, b))
 
 
 def _pow_grad_base(g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float, complex)):
         if b == 0:
-            return g * 0
+            return _no_gradient(g)
         return g * a * 2 if b == 2 else g * (b * pow(a, b - 1))
-    return g * where(b == 0, a * 0, b * pow(a, b - 1))
+    return where(b == 0, 0.0, g * (b * pow(a, b - 1)))
 
 
 def _pow_grad_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:
     # 0 ** b has slope zero for b >= 0, where the formula y * log(a) would give 0 * -inf
-    return g * where((a == 0) & (b >= 0 if not _complex(b) else b == 0), y * 0, y * log(a if isinstance(a, (TensorBase, ndarray)) else _number(a, y)))
+    slope = y * log(a if isinstance(a, (TensorBase, ndarray)) else _number(a, y))
+    return where((a == 0) & (b == 0 if _complex(b) else b >= 0), 0.0, g * slope)
 
 
 def _complex(x: Any) -> bool:
@@ -266,7 +308,7 @@ def _number(value: Any, like: Any) -> Any:
     return np.asarray(value, (like._array if isinstance(like, TensorBase) else like).dtype)
 
 
-_pow = binary("pow", _power, _pow_grad_base, _pow_grad_exponent, doc="a ** b.")
+_pow = binary("pow", _power, _pow_grad_base, _pow_grad_exponent, numbers="either", doc="a ** b.")
 _pow.op.kernel = _power_kernel
 
 
@@ -292,18 +334,23 @@ def _negate(x: Any) -> Any:
     return np.negative(x)
 
 
-neg = unary("neg", np.negative, lambda g: -g, "-x. Derivative: -g.")
-neg.op.kernel = lambda x: np.negative(x, out=...) if x.dtype is FLOAT32 or x.dtype is FLOAT64 else promoted(_negate, (x,))
-positive = unary("positive", np.positive, lambda g: g, "+x: the same values. Derivative: g.")
+def _keep_sign(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return x
+
+
+neg = unary("neg", np.negative, lambda g: -g, "-x. Derivative: -g.", careful=_negate)
+positive = unary("positive", np.positive, lambda g: g, "+x: the same values. Derivative: g.", careful=_keep_sign)
 
 
 def _abs_formula(g: Any, x: Any) -> Any:
     return (g.real if _complex(g) else g) * sgn(x)
 
 
-abs = unary("abs", np.abs, _abs_formula, "|x|. Derivative: g * sgn(x), zero at 0.", holomorphic=False)  # noqa: A001
-_sign_of = np.sign
-sign = unary("sign", lambda x: x if x.dtype.kind == "b" else np.sign(x), lambda g, x: x * 0, "-1, 0 or 1. Derivative: zero.")
+abs = unary("abs", np.abs, _abs_formula, "|x|. Derivative: g * sgn(x), zero at 0.", holomorphic=False,  # noqa: A001
+            careful=_refusing("b", np.abs, "abs_cpu"))
+sign = unary("sign", lambda x: x if x.dtype.kind == "b" else np.sign(x), _no_gradient, "-1, 0 or 1. Derivative: zero.")
 
 
 def _sgn(x: Any) -> Any:
@@ -315,15 +362,17 @@ def _sgn(x: Any) -> Any:
 
 def _sgn_formula(g: Any, x: Any, y: Any) -> Any:
     if not _complex(x):
-        return x * 0
+        return _no_gradient(g)
     # d sgn(x) = i * sgn(x) * Im(conj(sgn(x)) dx) / |x|
     size = abs(x)
     safe = where(size == 0, size * 0 + 1, size)
-    return where(size == 0, x * 0, (g - y * (g * y.conj()).real) / safe)
+    return where(size == 0, 0.0, (g - y * (g * y.conj()).real) / safe)
 
 
 sgn = unary("sgn", _sgn, _sgn_formula, "x / |x|, zero at zero: `sign` for complex numbers too.", holomorphic=False)
 square = unary("square", np.square, lambda g, x: g * (x * 2), "x * x. Derivative: 2 * g * x.")
+_square_kernel = square.op.kernel
+square.op.kernel = lambda x: x.astype(np.int64) if x.dtype.kind == "b" else _square_kernel(x)
 reciprocal = unary("reciprocal", np.reciprocal, lambda g, y: -g * y * y, "1 / x. Derivative: -g / x^2.", rule="float")
 sqrt = unary("sqrt", np.sqrt, lambda g, y: g / (y * 2), "Square root. Derivative: g / (2 sqrt(x)).", rule="float")
 rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, y: g * y / x * -0.5, "1 / sqrt(x). Derivative: -g x^(-3/2) / 2.", rule="float")
@@ -338,9 +387,9 @@ log2 = unary("log2", np.log2, lambda g, x: g / (x * math.log(2)), "Logarithm to 
 log10 = unary("log10", np.log10, lambda g, x: g / (x * math.log(10)), "Logarithm to base 10. Derivative: g / (x log 10).", rule="float")
 log1p = unary("log1p", np.log1p, lambda g, x: g / (x + 1), "log(1 + x), exact near 0. Derivative: g / (1 + x).", rule="float")
 logaddexp = binary("logaddexp", np.logaddexp, lambda g, a, b: g / (exp(b - a) + 1), lambda g, a, b: g / (exp(a - b) + 1), rule="float",
-                   doc="log(e^a + e^b) without overflow. Derivative: g / (1 + e^(b - a)), g / (1 + e^(a - b)).")
+                   numbers="none", doc="log(e^a + e^b) without overflow. Derivative: g / (1 + e^(b - a)), g / (1 + e^(a - b)).")
 logaddexp2 = binary("logaddexp2", np.logaddexp2, lambda g, a, b: g / (exp2(b - a) + 1), lambda g, a, b: g / (exp2(a - b) + 1), rule="float",
-                    doc="log2(2^a + 2^b) without overflow. Derivative: g / (1 + 2^(b - a)), g / (1 + 2^(a - b)).")
+                    numbers="none", doc="log2(2^a + 2^b) without overflow. Derivative: g / (1 + 2^(b - a)), g / (1 + 2^(a - b)).")
 
 # ---- trigonometry -------------------------------------------------------------------------------------------------------------
 
@@ -358,16 +407,24 @@ acosh = unary("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)),
               "Inverse hyperbolic cosine. Derivative: g / sqrt(x^2 - 1).", rule="float")
 atanh = unary("atanh", np.arctanh, lambda g, x: g / (1 - x * x), "Inverse hyperbolic tangent. Derivative: g / (1 - x^2).", rule="float")
 atan2 = binary("atan2", np.arctan2, lambda g, a, b: g * b / (a * a + b * b), lambda g, a, b: -g * a / (a * a + b * b), rule="float",
-               doc="Angle of the point (b, a). Derivative: g * b / (a^2 + b^2), -g * a / (a^2 + b^2).")
+               numbers="none", doc="Angle of the point (b, a). Derivative: g * b / (a^2 + b^2), -g * a / (a^2 + b^2).")
 hypot = binary("hypot", np.hypot, lambda g, a, y: g * (a / y), lambda g, b, y: g * (b / y),
-               doc="sqrt(a^2 + b^2). Derivative: g * a / y, g * b / y.")
+               numbers="none", doc="sqrt(a^2 + b^2). Derivative: g * a / y, g * b / y.")
 deg2rad = unary("deg2rad", np.deg2rad, lambda g: g * (math.pi / 180), "Degrees to radians.", rule="float")
 rad2deg = unary("rad2deg", np.rad2deg, lambda g: g * (180 / math.pi), "Radians to degrees.", rule="float")
 
 # ---- activations that are plain pointwise functions ---------------------------------------------------------------------------
 
 sigmoid = unary("sigmoid", sf.sigmoid, lambda g, y: g * ((1 - y) * y), "1 / (1 + e^-x). Derivative: g * y * (1 - y).", rule="float")
-relu = unary("relu", kernel(lambda x: np.maximum(x, x.dtype.type(0), out=...), name="relu"), lambda g, y: g * (y > 0), "max(x, 0); NaN stays NaN. Derivative: g where x > 0.")
+
+
+def _relu(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return np.maximum(x, x.dtype.type(0), out=...)
+
+
+relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, y > 0), "max(x, 0); NaN stays NaN. Derivative: g where x > 0.")
 erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
             "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
 erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),
@@ -375,19 +432,19 @@ erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(ma
 
 # ---- rounding -----------------------------------------------------------------------------------------------------------------
 
-floor = unary("floor", np.floor, lambda g: g * 0, "The largest integer not above x. Derivative: zero.")
-ceil = unary("ceil", np.ceil, lambda g: g * 0, "The smallest integer not below x. Derivative: zero.")
-trunc = unary("trunc", np.trunc, lambda g: g * 0, "The integer part. Derivative: zero.")
-frac = unary("frac", lambda x: x - np.trunc(x), lambda g: g, "The fractional part, with x's sign. Derivative: g.")
+floor = unary("floor", np.floor, _no_gradient, "The largest integer not above x. Derivative: zero.", careful=_refusing("b", np.floor, "floor_vml_cpu"))
+ceil = unary("ceil", np.ceil, _no_gradient, "The smallest integer not below x. Derivative: zero.", careful=_refusing("b", np.ceil, "ceil_vml_cpu"))
+trunc = unary("trunc", np.trunc, _no_gradient, "The integer part. Derivative: zero.", careful=_refusing("b", np.trunc, "trunc_vml_cpu"))
+frac = unary("frac", _refusing("biu", lambda x: x - np.trunc(x), "frac_cpu"), lambda g: g, "The fractional part, with x's sign. Derivative: g.")
 
 
 def _round(x: Any, *, decimals: int = 0) -> Any:
     if x.dtype is FLOAT32 or x.dtype is FLOAT64:
         return np.asarray(np.round(x, decimals))
-    return promoted(lambda v: np.round(v, decimals), (x,))
+    return promoted(_refusing("b", lambda v: np.round(v, decimals), "round_vml_cpu"), (x,))
 
 
-_round_op = Op("round", _round, lambda g: g * 0, inputs="x")
+_round_op = Op("round", _round, _no_gradient, inputs="x")
 
 
 def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A001, A002
@@ -401,27 +458,26 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A0
 
 
 def _larger_share(g: Any, a: Any, b: Any) -> Any:
-    return g * (a > b) + g * (a == b) * 0.5
+    return kept_op(g, a > b) + kept_op(g * 0.5, a == b)
 
 
 maximum = binary("maximum", np.maximum, lambda g, a, b: _larger_share(g, a, b), lambda g, a, b: _larger_share(g, b, a), holomorphic=False,
-                 doc="The larger of the two; NaN wins. Derivative: g to the larger, halved at ties.")
+                 numbers="none", doc="The larger of the two; NaN wins. Derivative: g to the larger, halved at ties.")
 minimum = binary("minimum", np.minimum, lambda g, a, b: _larger_share(g, b, a), lambda g, a, b: _larger_share(g, a, b), holomorphic=False,
-                 doc="The smaller of the two; NaN wins. Derivative: g to the smaller, halved at ties.")
-fmax = binary("fmax", np.fmax, lambda g, a, b: g * ((a >= b) | (b != b)), lambda g, a, b: g * ~((a >= b) | (b != b)), holomorphic=False,
-              doc="The larger of the two; a number wins over NaN. Derivative: g to the one chosen.")
-fmin = binary("fmin", np.fmin, lambda g, a, b: g * ((a <= b) | (b != b)), lambda g, a, b: g * ~((a <= b) | (b != b)), holomorphic=False,
-              doc="The smaller of the two; a number wins over NaN. Derivative: g to the one chosen.")
+                 numbers="none", doc="The smaller of the two; NaN wins. Derivative: g to the smaller, halved at ties.")
+fmax = binary("fmax", np.fmax, lambda g, a, b: kept_op(g, (a >= b) | (b != b)), lambda g, a, b: kept_op(g, ~((a >= b) | (b != b))), holomorphic=False,
+              numbers="none", doc="The larger of the two; a number wins over NaN. Derivative: g to the one chosen.")
+fmin = binary("fmin", np.fmin, lambda g, a, b: kept_op(g, (a <= b) | (b != b)), lambda g, a, b: kept_op(g, ~((a <= b) | (b != b))), holomorphic=False,
+              numbers="none", doc="The smaller of the two; a number wins over NaN. Derivative: g to the one chosen.")
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
     if type(a) is ndarray and type(b) is ndarray and a.dtype == b.dtype:
         return np.where(condition, a, b)
-    return promoted(lambda x, y: np.where(condition, x, y), (a, b)) if dtypes.BFLOAT16_NP not in (getattr(a, "dtype", 0), getattr(b, "dtype", 0)) \
-        else promoted(lambda x, y: np.where(condition, x, y), (a, b))
+    return promoted(lambda x, y: np.where(condition, x, y), (a, b))
 
 
-_where_op = Op("where", _where, None, lambda g, condition: where(condition, g, g * 0), lambda g, condition: where(condition, g * 0, g),
+_where_op = Op("where", _where, None, lambda g, condition: kept_op(g, condition), lambda g, condition: kept_op(g, ~condition),
                inputs="condition a b")
 
 
@@ -463,9 +519,9 @@ def _clamp_inside(x: Any, low: Any, high: Any) -> Any:
     return x >= low if high is None else (x >= low) & (x <= high)
 
 
-_clamp_op = Op("clamp", _clamp, lambda g, x, low, high: where(_clamp_inside(x, low, high), g, g * 0),
-               lambda g, x, low, high: g * (x < low) if high is None else g * ((x < low) & (low < high)),
-               lambda g, x, low, high: g * (x > high) if low is None else g * ((x > high) | (low > high)), holomorphic=False)
+_clamp_op = Op("clamp", _clamp, lambda g, x, low, high: kept_op(g, _clamp_inside(x, low, high)),
+               lambda g, x, low, high: kept_op(g, x < low if high is None else (x < low) & (low < high)),
+               lambda g, x, low, high: kept_op(g, x > high if low is None else (x > high) | (low > high)), holomorphic=False)
 
 
 def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:  # noqa: A002
@@ -537,7 +593,7 @@ def _nan_to_num(x: Any, *, nan: Any, posinf: Any, neginf: Any) -> Any:
                                             neginf=limits.min if neginf is None else neginf), (x,))
 
 
-_nan_to_num_op = Op("nan_to_num", _nan_to_num, lambda g, x: where(isfinite(x), g, g * 0), holomorphic=False)
+_nan_to_num_op = Op("nan_to_num", _nan_to_num, lambda g, x: kept_op(g, isfinite(x)), holomorphic=False)
 
 # ---- complex parts ------------------------------------------------------------------------------------------------------------
 
@@ -547,10 +603,6 @@ _conj_op = Op("conj", lambda x: np.conj(x), lambda g: conj(g), holomorphic=False
 def conj(input: Any) -> Any:  # noqa: A002
     """The complex conjugate; a real tensor itself. Derivative: conj(g)."""
     return _conj_op(input) if _complex(input) else input
-
-
-def _real_like(g: Any) -> Any:
-    return g
 
 
 _real_op = Op("real", lambda x: x.real, lambda g: g + 0j, view=True, holomorphic=False)
@@ -580,9 +632,9 @@ def _angle(x: Any) -> Any:
 
 def _angle_formula(g: Any, x: Any) -> Any:
     if not _complex(x):
-        return g * 0
+        return _no_gradient(g)
     size = (x * x.conj()).real
-    return where(size == 0, x * 0, (g * 1j) * x / where(size == 0, size * 0 + 1, size))
+    return where(size == 0, 0.0, (g * 1j) * x / where(size == 0, size * 0 + 1, size))
 
 
 angle = unary("angle", _angle, _angle_formula, "The angle of a complex number in radians; 0 or pi for a real one.", rule="float", holomorphic=False)
@@ -635,8 +687,8 @@ def view_as_complex(input: Any) -> Any:  # noqa: A002
 # ---- comparisons and logic: no derivative -------------------------------------------------------------------------------------
 
 
-def _comparison(name: str, function: Any, doc: str) -> Any:
-    return binary(name, function, None, None, rule="bool", doc=doc)
+def _comparison(name: str, function: Any, doc: str, numbers: str = "second") -> Any:
+    return binary(name, function, None, None, rule="bool", doc=doc, numbers=numbers)
 
 
 eq = _comparison("eq", np.equal, "a == b, pointwise.")
@@ -645,9 +697,9 @@ lt = _comparison("lt", np.less, "a < b, pointwise.")
 le = _comparison("le", np.less_equal, "a <= b, pointwise.")
 gt = _comparison("gt", np.greater, "a > b, pointwise.")
 ge = _comparison("ge", np.greater_equal, "a >= b, pointwise.")
-logical_and = _comparison("logical_and", np.logical_and, "a and b as truth values.")
-logical_or = _comparison("logical_or", np.logical_or, "a or b as truth values.")
-logical_xor = _comparison("logical_xor", np.logical_xor, "Exactly one of a and b is true.")
+logical_and = _comparison("logical_and", np.logical_and, "a and b as truth values.", "none")
+logical_or = _comparison("logical_or", np.logical_or, "a or b as truth values.", "none")
+logical_xor = _comparison("logical_xor", np.logical_xor, "Exactly one of a and b is true.", "none")
 logical_not = unary("logical_not", np.logical_not, None, "x is zero or False.", rule="bool")
 isnan = unary("isnan", np.isnan, None, "x is not a number.", rule="bool")
 isinf = unary("isinf", lambda x: np.isinf(x), None, "x is infinite.", rule="bool")
@@ -659,20 +711,15 @@ isreal = unary("isreal", np.isreal, None, "The imaginary part of x is zero.", ru
 
 
 def _integers_only(name: str, function: Any) -> Any:
-    def run(*operands: Any) -> Any:
-        if operands[0].dtype.kind in "fc":
-            legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(operands[0].dtype))
-            raise RuntimeError(f'"{name}_cpu" not implemented for \'{legacy}\'')
-        return function(*operands)
-    return run
+    return _refusing("fc", function, f"{name}_cpu")
 
 
-bitwise_and = binary("bitwise_and", _integers_only("bitwise_and", np.bitwise_and), None, None, doc="Bits set in both; `and` for bools.")
-bitwise_or = binary("bitwise_or", _integers_only("bitwise_or", np.bitwise_or), None, None, doc="Bits set in either; `or` for bools.")
-bitwise_xor = binary("bitwise_xor", _integers_only("bitwise_xor", np.bitwise_xor), None, None, doc="Bits set in one only.")
+bitwise_and = binary("bitwise_and", _integers_only("bitwise_and", np.bitwise_and), None, None, numbers="either", doc="Bits set in both; `and` for bools.")
+bitwise_or = binary("bitwise_or", _integers_only("bitwise_or", np.bitwise_or), None, None, numbers="either", doc="Bits set in either; `or` for bools.")
+bitwise_xor = binary("bitwise_xor", _integers_only("bitwise_xor", np.bitwise_xor), None, None, numbers="either", doc="Bits set in one only.")
 bitwise_not = unary("bitwise_not", _integers_only("bitwise_not", np.invert), None, "All bits flipped; `not` for bools.")
-bitwise_left_shift = binary("bitwise_left_shift", _integers_only("lshift", np.left_shift), None, None, doc="a * 2^b by shifting bits.")
-bitwise_right_shift = binary("bitwise_right_shift", _integers_only("rshift", np.right_shift), None, None, doc="a / 2^b by shifting bits.")
+bitwise_left_shift = binary("bitwise_left_shift", _integers_only("lshift", np.left_shift), None, None, numbers="either", doc="a * 2^b by shifting bits.")
+bitwise_right_shift = binary("bitwise_right_shift", _integers_only("rshift", np.right_shift), None, None, numbers="either", doc="a / 2^b by shifting bits.")
 
 # ---- conversion and copies ----------------------------------------------------------------------------------------------------
 
@@ -680,8 +727,8 @@ to_dtype = Op("to_copy", lambda x, *, dtype: x if x.dtype == dtype else cast(x, 
               lambda g: g, holomorphic=False)
 clone_op = Op("clone", lambda x: x.copy(order="K"), lambda g: g)
 copy_op = Op("copy", lambda x, source: np.broadcast_to(source if source.dtype == x.dtype else cast(source, x.dtype), x.shape),
-             lambda g: g * 0, lambda g: g)
-fill_op = Op("fill", lambda x, value: np.broadcast_to(cast(np.asarray(value), x.dtype), x.shape), lambda g: g * 0, lambda g: g)
+             _no_gradient, lambda g: g)
+fill_op = Op("fill", lambda x, value: np.broadcast_to(cast(np.asarray(value), x.dtype), x.shape), _no_gradient, lambda g: g)
 register(to_dtype=to_dtype)
 
 

@@ -12,7 +12,7 @@ from mytorch.ops import return_types
 from mytorch.ops.common import BFLOAT16_NP, Op, TensorBase, apply, put_out, require_tensor, widened
 from mytorch.ops.elementwise import maximum, minimum
 from mytorch.ops.index import scatter_op
-from mytorch.ops.shape import zeros_for
+from mytorch.ops.shape import shape_of, zeros_for
 from mytorch.ops.sums import Dims, kept_shape, numpy_names, one_dim, reduced_dims, spread
 
 __mytorch__ = True
@@ -34,26 +34,33 @@ def chosen_grad(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int, keepdi
     return scatter_op(zeros_for(g, x_shape), indices, g, dim=dim, reduce=None)
 
 
-def _tie_share(x: Any, y: Any, *, dim: Dims, keepdim: bool) -> Any:
-    """For each element that equals the extreme of its row, 1 / how many do; 0 for the others."""
+def _tie_share(x: Any, y: Any, *, dim: Dims, keepdim: bool, nan_ties: bool) -> Any:
+    """For each element that equals the extreme of its row, 1 / how many do; 0 for the others. NaN equals NaN on request."""
     x, y = widened(x), spread(widened(y), x.shape, dim, keepdim)
-    ties = (x == y) | (np.isnan(x) & np.isnan(y)) if dim is None and x.dtype.kind == "f" else x == y
+    ties = (x == y) | (np.isnan(x) & np.isnan(y)) if nan_ties else x == y
     return np.asarray(ties / np.add.reduce(ties, axis=dim, keepdims=True)).astype(x.dtype)
 
 
 _tie_share_op = Op("tie_share", _tie_share, None, None)
 
 
-def tie_share(x: Any, y: Any, *, dim: Dims, keepdim: bool) -> Any:
+def tie_share(x: Any, y: Any, *, dim: Dims = None, keepdim: bool = False, nan_ties: bool = False) -> Any:
     """How the gradient of an extreme y is shared among its ties in x: a constant, for arrays or Tensors."""
     if isinstance(x, TensorBase):
         x, y = x.detach(), y.detach()  # type: ignore[attr-defined]
-    return _tie_share_op(x, y, dim=dim, keepdim=keepdim)
+    return _tie_share_op(x, y, dim=dim, keepdim=keepdim, nan_ties=nan_ties)
 
 
-def _refuse_complex(kernel_name: str, x: Any, error: type[Exception] = NotImplementedError) -> None:
-    if x._array.dtype.kind == "c":
-        raise error(f"\"{kernel_name}\" not implemented for '{dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))}'")
+def _shared(g: Any, x: Any, y: Any) -> Any:
+    """The gradient of one element chosen from all: shared among its equals, NaN among NaNs."""
+    return spread(g, shape_of(x), None, False) * tie_share(x, y, nan_ties=True)
+
+
+def refuse_complex(kernel_name: str, x: Any, kinds: str = "c") -> None:
+    """NotImplementedError for complex numbers, which have no order, or for other kinds that torch leaves out."""
+    if x._array.dtype.kind in kinds:
+        legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))
+        raise NotImplementedError(f"\"{kernel_name}\" not implemented for '{legacy}'")
 
 
 def _refuse_empty(name: str, x: Any, dims: Dims, whole: type[Exception] = RuntimeError, hint: bool = True) -> None:
@@ -75,8 +82,8 @@ def _as_bfloat16_of(y: Any, x: Any) -> Any:
 # ---- max and min --------------------------------------------------------------------------------------------------------------
 
 
-def _extreme_ops(ufunc: np.ufunc, arg: Callable[..., Any], name: str) -> tuple[Op, Op]:
-    """The ops of `amax`, without indices, and of `max(dim)`, with them. NaN wins in both."""
+def _extreme_ops(ufunc: np.ufunc, arg: Callable[..., Any], name: str) -> tuple[Op, Op, Op]:
+    """The ops of `amax(dim)`, `max()` and, with indices, `max(dim)`. NaN wins in all."""
 
     def extreme(x: Any, *, dim: Dims, keepdim: bool) -> Any:
         return _as_bfloat16_of(ufunc.reduce(widened(x), axis=dim, keepdims=keepdim, out=...), x)
@@ -90,6 +97,7 @@ def _extreme_ops(ufunc: np.ufunc, arg: Callable[..., Any], name: str) -> tuple[O
 
     return (Op(f"a{name}", extreme, lambda g, x, y, x_shape, dim, keepdim:
                spread(g, x_shape, dim, keepdim) * tie_share(x, y, dim=dim, keepdim=keepdim), holomorphic=False),
+            Op(name, lambda x: extreme(x, dim=None, keepdim=False), _shared, holomorphic=False),
             Op(name, extreme_and_index, chosen_grad_of, outputs="values indices"))
 
 
@@ -98,8 +106,8 @@ def chosen_grad_of(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int, kee
     return chosen_grad(g, indices, x_shape, dim, keepdim)
 
 
-_amax_op, _max_op = _extreme_ops(np.maximum, np.argmax, "max")
-_amin_op, _min_op = _extreme_ops(np.minimum, np.argmin, "min")
+_amax_op, _max_all_op, _max_op = _extreme_ops(np.maximum, np.argmax, "max")
+_amin_op, _min_all_op, _min_op = _extreme_ops(np.minimum, np.argmin, "min")
 
 
 def _extreme(name: str, x: Any, dim: Any, keepdim: bool, other: Any, out: Any) -> Any:
@@ -108,12 +116,13 @@ def _extreme(name: str, x: Any, dim: Any, keepdim: bool, other: Any, out: Any) -
     if isinstance(dim, TensorBase) or other is not None:
         return (maximum if name == "max" else minimum)(x, dim if other is None else other, out=out)
     if dim is None:
-        _refuse_complex(f"{name}_all", x)
+        refuse_complex(f"{name}_all", x)
         _refuse_empty(name, x, None)
-        y = apply(_amax_op if name == "max" else _amin_op, (x,), {"dim": None, "keepdim": False})
+        y = apply(_max_all_op if name == "max" else _min_all_op, (x,))
         return y if out is None else put_out(y, out)
     d = one_dim(name, x, dim)
-    _refuse_complex(name, x)
+    if x._array.dtype.kind == "c":
+        raise RuntimeError(f"{name}(): does not support complex input")
     _refuse_empty(name, x, (d,) if x._array.ndim else ())
     found = getattr(return_types, name)(apply(_max_op if name == "max" else _min_op, (x,), {"dim": d, "keepdim": keepdim}))
     return found if out is None else put_outs(found, out)
@@ -143,7 +152,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 def _values_only(name: str, op: Op, x: Any, dim: Any, keepdim: bool, out: Any) -> Any:
     dims = reduced_dims(name, x, dim)
-    _refuse_complex(f"{name}_cpu", x)
+    refuse_complex(f"{name[1:]}_values_cpu", x)
     _refuse_empty(name, x, dims)
     y = apply(op, (x,), {"dim": dims, "keepdim": keepdim})
     return y if out is None else put_out(y, out)
@@ -192,7 +201,8 @@ _argmin_op = Op("argmin", _arg(np.argmin), None, inputs="x")
 def _index_of(name: str, op: Op, x: Any, dim: Any, keepdim: bool, out: Any) -> Any:
     require_tensor(name, x)
     d = None if dim is None else one_dim(name, x, dim)
-    _refuse_complex(f"{name}_cpu", x, RuntimeError)
+    if x._array.dtype.kind in "bc":
+        raise RuntimeError(f"{name}(): does not support {'bool' if x._array.dtype.kind == 'b' else 'complex'} input")
     _refuse_empty(name, x, None if d is None else (d,), IndexError, hint=False)
     y = apply(op, (x,), {"dim": d if x._array.ndim else None, "keepdim": keepdim})
     return y if out is None else put_out(y, out)
@@ -243,14 +253,13 @@ def _median_all(x: Any, *, skip_nan: bool) -> Any:
     return np.asarray(_median(x.reshape(-1), dim=0, keepdim=False, skip_nan=skip_nan)[0])
 
 
-_median_all_op = Op("median", _median_all, lambda g, x, y, x_shape: spread(g, x_shape, None, False) * tie_share(x, y, dim=None, keepdim=False))
+_median_all_op = Op("median", _median_all, _shared)
 
 
 def _middle(name: str, x: Any, dim: Any, keepdim: bool, out: Any) -> Any:
     require_tensor(name, x)
     skip_nan = name == "nanmedian"
-    if x._array.dtype.kind == "c":
-        raise NotImplementedError(f"{name}() is not defined for complex numbers")
+    refuse_complex("median_cpu" if dim is None else "median_out", x, "bc")
     if dim is None:
         y = apply(_median_all_op, (x,), {"skip_nan": skip_nan})
         return y if out is None else put_out(y, out)
@@ -297,6 +306,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     Derivative: g at the index chosen.
     """
     d = one_dim("mode", input, dim)
+    refuse_complex("mode_cpu", input)
     _refuse_empty("mode", input, (d,) if input._array.ndim else ())
     found = return_types.mode(apply(_mode_op, (input,), {"dim": d, "keepdim": keepdim}))
     return found if out is None else put_outs(found, out)

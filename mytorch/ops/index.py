@@ -9,7 +9,8 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import errors
-from mytorch.autograd_engine import check_inplace, state
+from mytorch.autograd_engine import state
+from mytorch.inplace import check_inplace
 from mytorch.ops.common import (
     Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, put_out, require_tensor, result_dtype, widened, wrap_dim,
 )

@@ -7,7 +7,6 @@ is wanted, for a gradient or for `return_indices`, are all k * k positions compa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +43,8 @@ def _inside(size: Ints, padding: Ints) -> tuple[slice, ...]:
 
 def _at(offset: Sequence[int], stride: Ints, dilation: Ints, out: Ints) -> tuple[slice, ...]:
     """Where all windows have their element at this offset of the window."""
-    return (slice(None), slice(None), *[slice(d * i, d * i + s * (o - 1) + 1, s) for i, s, d, o in zip(offset, stride, dilation, out)])
+    spatial = [slice(d * i, d * i + s * (o - 1) + 1, s) for i, s, d, o in zip(offset, stride, dilation, out)]
+    return (slice(None), slice(None), *spatial)
 
 
 def _along(axis: int, i: int, stride: Ints, dilation: Ints, out: Ints) -> tuple[slice, ...]:
@@ -151,7 +151,8 @@ _flat_indices_op = Op("max_pool_indices", _flat_indices, None)
 # ---- the mean of each window --------------------------------------------------------------------------------------------------
 
 
-def _divisor(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints, include_pad: bool, override: int | None) -> Any:
+def _divisor(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints, include_pad: bool,
+             override: int | None) -> Any:
     """How many elements each window counts: a number, or an array over the windows."""
     if override is not None:
         return override
@@ -171,7 +172,8 @@ def _divided(total: Any, divisor: Any) -> Any:
 
 
 @kernel
-def avg_pool(x: Any, *, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints, include_pad: bool, override: int | None) -> Any:
+def avg_pool(x: Any, *, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints, include_pad: bool,
+             override: int | None) -> Any:
     """The mean of each window of x (N, C, *size), in whose padding there are zeros."""
     ones = (1,) * len(out)
     y = _canvas(widened(x), kernel_size, stride, padding, ones, out, 0)
@@ -184,7 +186,8 @@ def avg_pool(x: Any, *, kernel_size: Ints, stride: Ints, padding: Ints, out: Int
 
 
 @kernel
-def avg_pool_grad(g: Any, *, size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, include_pad: bool, override: int | None) -> Any:
+def avg_pool_grad(g: Any, *, size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, include_pad: bool,
+                  override: int | None) -> Any:
     """The gradient of x (N, C, *size): each g is spread evenly over its window."""
     wide, out, ones = widened(g), g.shape[2:], (1,) * len(size)
     share = _divided(wide, _divisor(size, kernel_size, stride, padding, out, include_pad, override))
@@ -231,14 +234,15 @@ def batched(function: str, x: Any, dims: int) -> tuple[Any, bool]:
     require_tensor(function, x)
     shape = x._array.shape
     if len(shape) not in (dims + 1, dims + 2) or 0 in shape[len(shape) - dims - 1:]:
-        raise RuntimeError(f"{function}: Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
-                           f"but got:{list(shape)}")
+        raise RuntimeError(f"{function}: Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with optional 0 dim batch size "
+                           f"for input, but got:{list(shape)}")
     if x._array.dtype.kind in "bc":
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.legacy_name(x.dtype)}'")
     return (unsqueeze(x, 0), True) if len(shape) == dims + 1 else (x, False)
 
 
-def _geometry(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> dict[str, Ints]:
+def _geometry(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+              ceil_mode: bool) -> dict[str, Ints]:
     """Checked window sizes and the number of windows along each dimension."""
     kernel_size = window_ints(function, "kernel_size", kernel_size, dims)
     stride = kernel_size if stride is None or stride == [] or stride == () else window_ints(function, "stride", stride, dims)
@@ -258,7 +262,8 @@ def _geometry(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, p
     out = []
     for n, k, s, p, d in zip(size, kernel_size, stride, padding, dilation):
         count = (n + 2 * p - d * (k - 1) - 1 + (s - 1 if ceil_mode else 0)) // s + 1
-        out.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)  # a window must begin inside the input or left of it
+        # a window must begin inside the input, or in the padding before it
+        out.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
     if min(out) < 1:
         channels = x._array.shape[1]
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, (channels, *size)))}). Calculated output size: "

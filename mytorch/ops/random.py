@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
-from mytorch.autograd_engine import TensorBase, check_inplace
+from mytorch.autograd_engine import TensorBase
+from mytorch.inplace import check_inplace
 from mytorch.dtypes import get_default_dtype
 from mytorch.generator import Generator, default_generator
 from mytorch.ops.common import Op, apply_inplace, bump, put_out, require_tensor

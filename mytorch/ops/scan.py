@@ -11,7 +11,7 @@ from mytorch import dtypes
 from mytorch.ops import return_types
 from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, floating, narrowed, put_out, widened
 from mytorch.ops.elementwise import exp, log, where
-from mytorch.ops.extrema import put_outs
+from mytorch.ops.extrema import put_outs, refuse_complex
 from mytorch.ops.index import scatter_op
 from mytorch.ops.shape import shape_of, zeros_for
 from mytorch.ops.sums import converted, from_last, has_zero, numpy_names, one_dim, sum_op, to_last
@@ -98,10 +98,14 @@ def cumprod(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any
 
 
 def _logcumsumexp_formula(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> Any:
-    # dx_k = e^(x_k) * (sum over i >= k of g_i e^(-y_i)); the sum in logarithms, positive and negative g apart
+    # dx_k = e^(x_k) * (sum over i >= k of g_i e^(-y_i)); the sum in logarithms, positive and negative g apart.
+    # log(0) is the lowest finite number here: -inf would give inf - inf in the next derivative
+    nothing = dtypes.finfo(dtypes.from_numpy_dtype((x._array if isinstance(x, TensorBase) else x).dtype)).min
+
     def half(part: Any) -> Any:
-        sign = part > 0
-        return exp(logcumsumexp_op(where(sign, log(where(sign, part, 1.0)), -np.inf) - y, dim=dim, reverse=not reverse) + x)
+        absent = part <= 0
+        logs = where(absent, nothing, log(where(absent, 1.0, part)))
+        return exp(logcumsumexp_op(logs - y, dim=dim, reverse=not reverse) + x)
 
     return half(g) - half(-g)
 
@@ -149,7 +153,9 @@ def cummax(input: Any, dim: int, *, out: Any = None) -> Any:  # noqa: A002
 
     Derivative: g added at the indices.
     """
-    found = return_types.cummax(apply(_cummax_op, (input,), {"dim": one_dim("cummax", input, dim)}))
+    d = one_dim("cummax", input, dim)
+    refuse_complex("cummax_cpu", input)
+    found = return_types.cummax(apply(_cummax_op, (input,), {"dim": d}))
     return found if out is None else put_outs(found, out)
 
 
@@ -159,5 +165,7 @@ def cummin(input: Any, dim: int, *, out: Any = None) -> Any:  # noqa: A002
 
     Derivative: g added at the indices.
     """
-    found = return_types.cummin(apply(_cummin_op, (input,), {"dim": one_dim("cummin", input, dim)}))
+    d = one_dim("cummin", input, dim)
+    refuse_complex("cummin_cpu", input)
+    found = return_types.cummin(apply(_cummin_op, (input,), {"dim": d}))
     return found if out is None else put_outs(found, out)

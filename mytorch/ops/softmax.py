@@ -81,7 +81,7 @@ log_softmax_grad_op = Op("log_softmax_backward_data", log_softmax_backward,
 def _along(name: str, op: Op, x: Any, dim: int, dtype: dtypes.dtype | None) -> Any:
     d = one_dim(name, x, dim)
     x = converted(x, dtype)
-    if x._array.dtype.kind in "biu":
+    if x._array.dtype.kind in "biuc":
         legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))
         raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{legacy}'; give dtype=torch.float32, or convert x")
     return apply(op, (x,), {"dim": d})

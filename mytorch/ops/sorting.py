@@ -165,9 +165,9 @@ def _distinct(name: str, op: Op, x: Any, return_inverse: bool, return_counts: bo
     else:
         d = one_dim(name, x, dim)
         shape = x._array.shape
-        if x._array.ndim == 0:
-            d = None
-        elif 0 in shape[:d] + shape[d + 1:]:
+        if not shape:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        if 0 in shape[:d] + shape[d + 1:]:
             raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
     values, inverse, counts = apply(op, (x,), {"dim": d})
     extra = ([inverse] if return_inverse else []) + ([counts] if return_counts else [])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import exp, isnan, lerp, pow, sgn, where  # noqa: A004
@@ -58,7 +58,7 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correc
     correction = (1 if unbiased in (None, True) else 0) if correction is None else correction
     dims = reduced_dims(name, x, dim)
     if x._array.dtype.kind in "biu":
-        raise RuntimeError("std and var only support floating point and complex dtypes")
+        raise RuntimeError(f"{name if 'mean' in name else 'std and var'} only support floating point and complex dtypes")
     if count(x._array.shape, dims) - correction <= 0 and math.prod(kept_shape(x._array.shape, dims)):
         import warnings
         warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
@@ -132,6 +132,8 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -
     Shape: x (D...) -> x's shape without `dim`. Integers become the default float.
     Derivative: g softmax(x).
     """
+    if dim is None:
+        raise errors.type_error("logsumexp", "dim", 2, "tuple of ints", dim)
     y = apply(_logsumexp_op, (input,), {"dim": reduced_dims("logsumexp", input, dim), "keepdim": keepdim})
     return y if out is None else put_out(y, out)
 
@@ -291,7 +293,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
     y = gather(ordered, 1, x.new_tensor(low, dtype=None))
     if interpolation in ("linear", "midpoint"):
         upper = gather(ordered, 1, x.new_tensor(np.ceil(ranks).astype(np.int64), dtype=None))
-        weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - low
+        weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else (ranks - low).astype(ranks.dtype)
         y = lerp(y, upper, x.new_tensor(weight, dtype=None))
     y = y.transpose(0, 1).reshape(fractions.size, *kept)  # (q, rows) -> (q, D... with size 1)
     if not keepdim:

@@ -159,6 +159,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dt
 
 
 def _without_nan(x: Any) -> Any:
+    if x._array.dtype.kind == "c":
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     return where(isnan(x), 0.0, x) if x._array.dtype.kind in "fcV" else x
 
 
@@ -275,16 +277,16 @@ _all_op = Op("all", _truth(np.logical_and), None)
 
 @numpy_names
 def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:  # noqa: A001, A002
-    """Is any element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, none is. uint8 stays uint8."""
-    dims = reduced_dims("any", input, dim)
+    """Is any element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, none is. uint8 stays uint8; dim=() reduces nothing."""
+    dims = () if dim == () else reduced_dims("any", input, dim)
     y = apply(_any_op, (input,), {"dim": dims, "keepdim": keepdim})
     return y if out is None else put_out(y, out)
 
 
 @numpy_names
 def all(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:  # noqa: A001, A002
-    """Is every element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, all are. uint8 stays uint8."""
-    dims = reduced_dims("all", input, dim)
+    """Is every element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, all are. uint8 stays uint8; dim=() reduces nothing."""
+    dims = () if dim == () else reduced_dims("all", input, dim)
     y = apply(_all_op, (input,), {"dim": dims, "keepdim": keepdim})
     return y if out is None else put_out(y, out)
 

@@ -68,8 +68,8 @@ class Adagrad(Optimizer):
         check_options({"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
                        "initial_accumulator_value": initial_accumulator_value, "eps": eps})
         super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                                  "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
-                                  "differentiable": differentiable, "fused": fused})
+                                  "initial_accumulator_value": initial_accumulator_value, "foreach": foreach,
+                                  "maximize": maximize, "differentiable": differentiable, "fused": fused})
         for group in self.param_groups:
             for p in group["params"]:
                 self.state[p] = {"step": new_step(), "sum": _wrap(_initial_sum(p._array, group))}

@@ -23,8 +23,8 @@ __mytorch__ = True
 
 
 @kernel
-def adam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, max_exp_avg_sq: Array | None, *, step: float, lr: float,
-              beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, maximize: bool) -> None:
+def adam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, max_exp_avg_sq: Array | None, *, step: float,
+              lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, maximize: bool) -> None:
     """Step number `step` (from 1) of Adam, in place; `decoupled` weight decay is AdamW's, a `max_exp_avg_sq` AMSGrad's."""
     # The reordering of section 2 of the paper: both bias corrections go into the step size, and into eps.
     correction2 = math.sqrt(1 - beta2**step)

@@ -41,8 +41,8 @@ _scratch = _Scratch()
 def blocks(param: Array, grad: Array, *state: Array | None) -> Iterator[tuple[Any, ...]]:
     """Matching pieces (param, grad, *state, s, t), where s and t are scratch of the pieces' shape, with any contents.
 
-    Pieces of `param` and of `state` may be written to, `grad` is only read. All arrays have one shape and any strides; a state that
-    is None stays None in every piece. Small arrays come as they are, large ones in pieces of one dimension.
+    Pieces of `param` and of `state` may be written to, `grad` is only read. All arrays have one shape and any strides; a state
+    that is None stays None in every piece. Small arrays come as they are, large ones in pieces of one dimension.
     """
     size = param.size
     dtype = param.dtype
@@ -52,9 +52,10 @@ def blocks(param: Array, grad: Array, *state: Array | None) -> Iterator[tuple[An
         return
     places = [i for i, array in enumerate(state) if array is not None]
     operands = [param, grad, *(state[i] for i in places)]
-    access = [["readwrite"], ["readonly"], *(["readwrite"] for _ in places)]
+    access: Any = [["readwrite"], ["readonly"], *(["readwrite"] for _ in places)]
     # External loop hands out pieces, in the order of memory; buffered bounds them, and copies only operands that are strided.
-    with np.nditer(operands, ["external_loop", "buffered"], access, buffersize=_BLOCK_BYTES // dtype.itemsize) as pieces:  # type: ignore[arg-type]
+    flags: Any = ["external_loop", "buffered"]
+    with np.nditer(operands, flags, access, buffersize=_BLOCK_BYTES // dtype.itemsize) as pieces:
         for p, g, *rest in pieces:
             found: list[Any] = [None] * len(state)
             for i, piece in zip(places, rest):

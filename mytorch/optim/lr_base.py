@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __mytorch__ = True
 
 EPOCH_WARNING = (
-    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use `scheduler.step()` "
-    "to step the scheduler. During the deprecation, if epoch is different from None, the closed form is used instead of the new "
-    "chainable form, where available."
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
+    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed form is used "
+    "instead of the new chainable form, where available."
 )
 _DOCS = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
@@ -69,17 +69,17 @@ def _track_steps(optimizer: Optimizer) -> None:
     step = optimizer.step
     if hasattr(step, "_wrapped_by_lr_sched"):
         return
-    function: Callable[..., Any] | None = getattr(step, "__func__", None)
-    me = weakref.ref(optimizer)  # the optimizer holds `tracked`: a strong reference back would be a cycle
+    me = weakref.ref(optimizer)  # the optimizer holds `tracked`: a strong reference back, even a bound method, would be a cycle
+    is_method = hasattr(step, "__func__")
+    function: Callable[..., Any] = getattr(step, "__func__", step)
+    del step
 
-    @functools.wraps(step)
+    @functools.wraps(function)
     def tracked(*args: Any, **kwargs: Any) -> Any:
         self = me()
         self._opt_called = True  # type: ignore[union-attr]
-        return step(*args, **kwargs) if function is None else function(self, *args, **kwargs)
+        return function(self, *args, **kwargs) if is_method else function(*args, **kwargs)
 
-    if function is not None:
-        del step
     tracked._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
     optimizer.step = tracked  # type: ignore[method-assign]
 
@@ -107,10 +107,10 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", own_value(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with last_epoch >= 0.\n"
-                               "This typically happens when:\n"
-                               "1. You're trying to resume training from a checkpoint but haven't properly loaded the optimizer state\n"
-                               "2. You're using last_epoch >= 0 for a fresh training run (not recommended)")
+                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
+                               "last_epoch >= 0.\nThis typically happens when:\n1. You're trying to resume training from a "
+                               "checkpoint but haven't properly loaded the optimizer state\n2. You're using last_epoch >= 0 for "
+                               "a fresh training run (not recommended)")
         self.base_lrs = [own_value(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         _track_steps(optimizer)
@@ -154,12 +154,12 @@ class LRScheduler:
         """
         if self._step_count == 1:
             if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
-                warn("Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. Please, make "
-                     f"sure to call `optimizer.step()` before `lr_scheduler.step()`. {_DOCS}")
+                warn("Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
+                     f"Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. {_DOCS}")
             elif not getattr(self.optimizer, "_opt_called", False):
-                warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should call "
-                     "them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in "
-                     f"PyTorch skipping the first value of the learning rate schedule. {_DOCS}")
+                warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should "
+                     "call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will "
+                     f"result in PyTorch skipping the first value of the learning rate schedule. {_DOCS}")
         self._step_count += 1
         if epoch is not None:
             warn(EPOCH_WARNING)

@@ -36,7 +36,7 @@ def _set_momentum(group: dict[str, Any], value: float, use_beta1: bool) -> None:
 
 
 class OneCycleLR(LRScheduler):
-    """Let the learning rate rise to `max_lr` and fall far below where it began, and momentum do the opposite; step after each batch.
+    """Let the learning rate rise to `max_lr` and fall far below where it began, and momentum the opposite; step after each batch.
 
     The first `pct_start` of the steps rise from max_lr / div_factor to max_lr; the rest fall to
     max_lr / (div_factor * final_div_factor). With `three_phase`, the fall first mirrors the rise.
@@ -47,15 +47,16 @@ class OneCycleLR(LRScheduler):
         anneal_strategy: "cos" or "linear".
         cycle_momentum: let momentum (or beta1) go from max_momentum to base_momentum and back.
     Raises:
-        ValueError: for numbers of steps that are missing or not positive, pct_start outside [0, 1], an unknown strategy, or a step
-            after the last one.
+        ValueError: for numbers of steps that are missing or not positive, pct_start outside [0, 1], an unknown strategy, or a
+            step after the last one.
     Source: Smith, Topin 2018, "Super-convergence", arXiv:1708.07120
     """
 
-    def __init__(self, optimizer: Optimizer, max_lr: float | list[float], total_steps: int | None = None, epochs: int | None = None,
-                 steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
-                 base_momentum: float | list[float] = 0.85, max_momentum: float | list[float] = 0.95, div_factor: float = 25.0,
-                 final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, max_lr: float | list[float], total_steps: int | None = None,
+                 epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
+                 anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: float | list[float] = 0.85,
+                 max_momentum: float | list[float] = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
+                 three_phase: bool = False, last_epoch: int = -1) -> None:
         check_optimizer(optimizer)
         self.total_steps = _count_steps(total_steps, epochs, steps_per_epoch)
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
@@ -163,7 +164,7 @@ class CyclicLR(LRScheduler):
         self.mode = mode
         self.gamma = gamma
         self._scale_fn_custom = scale_fn
-        self.scale_mode = "iterations" if scale_fn is None and mode == "exp_range" else "cycle" if scale_fn is None else scale_mode
+        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self.use_beta1 = _uses_beta1(optimizer)
@@ -206,7 +207,7 @@ class CyclicLR(LRScheduler):
         custom = state.pop("_scale_fn_custom", None)
         self.__dict__.update(state)
         if custom is not None:
-            self._scale_fn_custom.__dict__.update(custom)
+            vars(self._scale_fn_custom).update(custom)
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -242,7 +243,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base_lr - self.eta_min) * height for base_lr in self.base_lrs]
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         """Go on to the next epoch, or to `epoch`, which may be a fraction such as epoch + batch / batches."""
         if epoch is None and self.last_epoch < 0:
             epoch = 0

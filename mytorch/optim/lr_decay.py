@@ -1,6 +1,6 @@
 """Schedules that fall (or warm up) once: by steps, exponentially, linearly, along a polynomial or a cosine, by a user's function.
 
-Each `get_lr` is chainable: it changes the learning rate that is there by a factor, so that schedules can be put on top of each other.
+Each `get_lr` is chainable: it changes the learning rate that is there by a factor, so that several schedules can work at once.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch import dtypes
-from mytorch.autograd_engine import RemovableHandle, bump, enable_grad
+from mytorch.autograd_engine import RemovableHandle, enable_grad
+from mytorch.inplace import bump
 from mytorch.tensor import Tensor, _wrap
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def as_number(value: Any) -> Any:
 class Optimizer:
     """Base of all optimizers.
 
-    A subclass gives its options as `defaults` and defines `_update(param, grad, state, group)`, which changes the array `param` in
-    place. `state` is the parameter's dict of arrays (name to array); what the update adds to it is kept, as Tensors, in
+    A subclass gives its options as `defaults` and defines `_update(param, grad, state, group)`, which changes the array `param`
+    in place. `state` is the parameter's dict of arrays (name to array); what the update adds to it is kept, as Tensors, in
     `self.state[parameter]`. A subclass may override `step` instead, as in torch.
 
     Args:
@@ -200,8 +201,8 @@ class Optimizer:
         if isinstance(params, Tensor):
             params = [params]
         elif isinstance(params, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
-                            "will change between runs. Please use a list instead.")
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                            "sets will change between runs. Please use a list instead.")
         params = list(params)
         names = None
         if any(isinstance(p, tuple) for p in params):
@@ -276,7 +277,7 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(new["params"]) != len(old["params"]) for new, old in zip(groups, self.param_groups)):
             raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
-        parameter_of = {}
+        parameter_of: dict[Any, Any] = {}
         for new, old in zip(groups, self.param_groups):
             parameter_of.update(zip(new["params"], old["params"]))
         state: defaultdict[Any, Any] = defaultdict(dict)
@@ -366,7 +367,8 @@ def _check_implementation(options: dict[str, Any]) -> None:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
     for name in ("differentiable", "capturable"):
         if options.get(name):
-            raise NotImplementedError(f"optimizers do not support {name}=True: updates are computed in place on arrays, outside the graph")
+            raise NotImplementedError(f"optimizers do not support {name}=True: updates are computed in place on arrays, "
+                                      "outside the graph")
 
 
 def check_options(options: dict[str, Any]) -> None:
@@ -379,7 +381,7 @@ def check_options(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if name == "lr" and isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
-        if not 0.0 <= value:
+        if not value >= 0.0:
             raise ValueError(f"Invalid {names.get(name, f'{name} value')}: {value}")
 
 

@@ -22,8 +22,8 @@ __mytorch__ = True
 
 
 @kernel
-def rmsprop_step(param: Array, grad: Array, square_avg: Array, grad_avg: Array | None, momentum_buffer: Array | None, *, lr: float,
-                 alpha: float, eps: float, weight_decay: float, momentum: float, maximize: bool) -> None:
+def rmsprop_step(param: Array, grad: Array, square_avg: Array, grad_avg: Array | None, momentum_buffer: Array | None, *,
+                 lr: float, alpha: float, eps: float, weight_decay: float, momentum: float, maximize: bool) -> None:
     """One step of RMSprop, in place; with `grad_avg` it is centered."""
     for p, g, v, m, b, s, t in blocks(param, grad, square_avg, grad_avg, momentum_buffer):
         if maximize:
@@ -75,13 +75,13 @@ class RMSprop(Optimizer):
     Source: Tieleman, Hinton 2012, Coursera lecture 6.5; centered: Graves 2013, eq. 38-45, arXiv:1308.0850
     """
 
-    def __init__(self, params: Iterable[Any], lr: float | Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-                 momentum: float = 0, centered: bool = False, capturable: bool = False, foreach: bool | None = None,
-                 maximize: bool = False, differentiable: bool = False) -> None:
+    def __init__(self, params: Iterable[Any], lr: float | Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+                 weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
+                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False) -> None:
         check_options({"lr": lr, "eps": eps, "momentum": momentum, "weight_decay": weight_decay, "alpha": alpha})
         super().__init__(params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                                  "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
-                                  "differentiable": differentiable})
+                                  "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach,
+                                  "maximize": maximize, "differentiable": differentiable})
 
     def _update(self, param: Array, grad: Array, state: dict[str, Array], group: dict[str, Any]) -> None:
         momentum = group["momentum"]

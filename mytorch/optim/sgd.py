@@ -48,7 +48,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent, with momentum, Nesterov's momentum and weight decay.
 
     g_t = gradient + weight_decay * theta_{t-1}
-    b_t = momentum * b_{t-1} + (1 - dampening) * g_t   (b_1 = g_1; with nesterov, g_t + momentum * b_t takes the place of b_t below)
+    b_t = momentum * b_{t-1} + (1 - dampening) * g_t,  b_1 = g_1   (with nesterov, g_t + momentum * b_t replaces b_t below)
     theta_t = theta_{t-1} - lr * b_t
 
     Args:
@@ -60,8 +60,8 @@ class SGD(Optimizer):
     State: momentum_buffer, where momentum is not 0.
     Raises:
         ValueError: for negative lr, momentum or weight_decay, and for nesterov without momentum or with dampening.
-    Source: Polyak 1964; Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum in deep learning",
-        eq. 1-4, in the form that scales by lr outside the buffer.
+    Source: Polyak 1964; Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum in deep
+        learning", eq. 1-4, in the form that scales by lr outside the buffer.
     """
 
     def __init__(self, params: Iterable[Any], lr: float | Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
@@ -71,8 +71,8 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-                                  "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
-                                  "fused": fused})
+                                  "nesterov": nesterov, "maximize": maximize, "foreach": foreach,
+                                  "differentiable": differentiable, "fused": fused})
 
     def _update(self, param: Array, grad: Array, state: dict[str, Array], group: dict[str, Any]) -> None:
         momentum = group["momentum"]

@@ -117,8 +117,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
     for need in ("read", "seek", "tell"):
         if not hasattr(f, need):
             raise AttributeError(f"'{type(f).__name__}' object has no attribute '{need}'. You can only torch.load from a file "
-                                 "that is seekable. Please pre-load the data into a buffer like io.BytesIO and try to load from it "
-                                 "instead.")
+                                 "that is seekable. Please pre-load the data into a buffer like io.BytesIO and try to load from "
+                                 "it instead.")
     return _read(f, restore, False, encoding)
 
 

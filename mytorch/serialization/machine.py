@@ -196,9 +196,9 @@ class PickleMachine:
         if (module, name) not in self.globals:
             full = f"{module}.{name}"
             shown = full if full.isprintable() else ascii(full)
-            self.refuse(f"Unsupported global: {shown} is not among the types that a weights file may hold. mytorch.load never runs code from a file, with weights_only=False neither: save "
-                        "state_dict() and plain containers instead of whole objects, or convert the file with the program that "
-                        "wrote it")
+            self.refuse(f"Unsupported global: {shown} is not among the types that a weights file may hold. mytorch.load never "
+                        "runs code from a file, with weights_only=False neither: save state_dict() and plain containers "
+                        "instead of whole objects, or convert the file with the program that wrote it")
         found = self.globals[module, name]
         if isinstance(found, str):
             raise NotImplementedError(f"{module}.{name} in the file: {found}")

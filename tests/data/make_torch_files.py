@@ -12,8 +12,8 @@ import torch
 
 HERE = Path(__file__).parent
 NUMBERS = torch.arange(12.0).reshape(3, 4)
-DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64",
-          "complex64", "complex128")
+DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32",
+          "float64", "complex64", "complex128")
 
 
 def views() -> dict[str, object]:
@@ -39,9 +39,10 @@ def training() -> dict[str, object]:
     optimizer = torch.optim.Adam([weight], lr=0.5)
     weight.grad = torch.ones(3, 4)
     optimizer.step()
-    return {"optimizer": optimizer.state_dict(), "weight": weight, "epoch": 7, "loss": 0.25, "name": "run é", "best": None, "done": True,
-            "classes": ["a", "b"], "shape": torch.Size([3, 4]), "device": torch.device("cpu"), "dtype": torch.bfloat16, "raw": b"\x00\xff",
-            "big": 2**100, "members": {1, 2}, "pair": (1, (2, 3, 4, 5)), "rng": torch.arange(16, dtype=torch.uint8)}
+    return {"optimizer": optimizer.state_dict(), "weight": weight, "epoch": 7, "loss": 0.25, "name": "run é", "best": None,
+            "done": True, "classes": ["a", "b"], "shape": torch.Size([3, 4]), "device": torch.device("cpu"),
+            "dtype": torch.bfloat16, "raw": b"\x00\xff", "big": 2**100, "members": {1, 2},
+            "pair": (1, (2, 3, 4, 5)), "rng": torch.arange(16, dtype=torch.uint8)}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch import dtypes
-from mytorch.autograd_engine import bump
+from mytorch.inplace import bump
 from mytorch.tensor import Tensor, _wrap
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ __mytorch__ = True
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
-def get_total_norm(tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:
+def get_total_norm(tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+                   foreach: bool | None = None) -> Tensor:
     """The norm of the vector of the tensors' norms: for order 2, the norm of all elements together.
 
     Args:
@@ -45,8 +46,9 @@ def get_total_norm(tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite:
         result = dtypes.promote_types(result, t.dtype.to_real())
     total = _norm(norms.astype(np.promote_types(result.np, np.float32)) if result.np.kind == "f" else norms, order)
     if error_if_nonfinite and not np.isfinite(total):
-        raise RuntimeError(f"The total norm of order {order} for gradients from `parameters` is non-finite, so it cannot be clipped. "
-                           "To disable this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`")
+        raise RuntimeError(f"The total norm of order {order} for gradients from `parameters` is non-finite, so it cannot be "
+                           "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
+                           "`error_if_nonfinite=False`")
     return _wrap(dtypes.cast(np.asarray(total), result.np))
 
 

@@ -1,0 +1,197 @@
+"""Views that share memory, and writes into it: which gradient goes where afterwards.
+
+All aliases of one memory share a `Storage` that counts the writes. A view remembers its root and how to replay itself on it.
+A write to a view gives the root a `CopySlices` node; a view whose memory was written since takes a new edge from the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mytorch import engine_state
+from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
+from mytorch.engine_state import CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, state, storage_of
+from mytorch.grad_mode import enable_grad
+
+__mytorch__ = True
+
+
+class View:
+    """How a view came from the tensor that owns the memory: the root and the view operations to replay on it."""
+
+    __slots__ = ("refusal", "root", "steps", "version")
+
+    def __init__(self, root: TensorBase, steps: tuple[tuple[Op, Any], ...], version: int, refusal: str | None) -> None:
+        self.root = root
+        self.steps = steps
+        self.version = version  # the storage's version when the view's edge was made
+        self.refusal = refusal  # why autograd cannot follow an in-place write to it, if it cannot
+
+    def replay(self, root: Array) -> Array:
+        """The same view of another array or Tensor."""
+        for op, meta in self.steps:
+            root = op(root, **meta) if meta else op(root)
+        return root
+
+    def refresh(self, x: TensorBase) -> None:
+        """Give x, whose view this is, a new edge if the memory was written since: the same view of its root as the root is now."""
+        if isinstance(x._storage, InferenceStorage) or self.version == storage_of(x).version:
+            return
+        self.version = storage_of(x).version
+        if not requires_grad(self.root) or (x._edge is None and x._requires_grad):
+            return
+        if self.refusal is not None:
+            if x._edge is None:
+                return
+            raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge[0] else 'a view'} {self.refusal}")
+        with enable_grad():
+            x._edge = self.replay(self.root)._edge
+
+
+def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) -> None:
+    """Let a view share the storage record of its base and remember how it came from the root of that memory."""
+    if not np.may_share_memory(x._array, out._array) and x._array.size:
+        return  # a reshape that had to copy
+    out._storage = storage_of(x)
+    above = x._view
+    root, steps, refusal = (x, (), None) if above is None else (above.root, above.steps, above.refusal)
+    if refusal is None and several:
+        refusal = ("is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such "
+                   "functions do not allow the output views to be modified inplace. You should replace the inplace operation by an "
+                   "out-of-place one.")
+    if not state.grad_enabled:
+        refusal = ("is a view and is being modified inplace. A view was created in no_grad mode and is being modified inplace with grad "
+                   "mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code "
+                   "by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+                   "tracked) or both outside (if you want the inplace to be tracked).")
+    version = 0 if isinstance(out._storage, InferenceStorage) else out._storage.version
+    out._view = View(root, (*steps, (op, meta)), version, refusal)
+
+
+def bump(x: TensorBase) -> None:
+    """Count a write to the memory of x."""
+    storage = x._storage
+    if storage is None:
+        x._storage = storage = Storage()
+    if not isinstance(storage, InferenceStorage):
+        storage.version += 1
+
+
+def check_inplace(x: TensorBase, others: Iterable[Any] = ()) -> bool:
+    """Is this in-place write to x part of the graph? Refuses what autograd could not get right, with torch's errors."""
+    if x._array.size > 1 and any(s == 0 and n > 1 for s, n in zip(x._array.strides, x._array.shape, strict=True)):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                           "Please clone() the tensor before performing the operation.")
+    if not x._array.flags.writeable:
+        x._array.flags.writeable = True  # NumPy broadcasts read-only; an overlap was refused above
+    if not state.grad_enabled:
+        return False
+    tracked = requires_grad(x)
+    if x._edge is None and x._requires_grad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. "
+                           "Write under torch.no_grad(), or to a clone().")
+    view = x._view
+    if view is not None:
+        root = view.root
+        if root._edge is None and root._requires_grad:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation. "
+                               "Write under torch.no_grad(), or to a view of a clone().")
+        if view.refusal is not None and (tracked or requires_grad(root) or any(requires_grad(o) for o in others)):
+            raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge and x._edge[0] else 'this operation'} {view.refusal}")
+    return tracked or any(requires_grad(o) for o in others)
+
+
+def apply_inplace(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -> Any:
+    """Run an operation and write its result into the memory of its first input, which then carries the new node."""
+    if state.mode is not None:
+        return state.mode.handle(apply_inplace, op, inputs, meta)
+    x = inputs[0]
+    tracked = check_inplace(x, inputs[1:])
+    arrays = [i._array if isinstance(i, TensorBase) else i for i in inputs]
+    node = None
+    if tracked and x._array.dtype.kind in "fcV":
+        edges: list[Edge] = [gradient_edge(i) or CONSTANT if isinstance(i, TensorBase) else CONSTANT for i in inputs]
+        mask = sum(1 << i for i, (parent, _) in enumerate(edges) if parent is not None)
+        node = record(op, inputs, arrays, edges, mask, meta)
+        if node.saved and node.saved[0] is not None:
+            node.saved[0] = arrays[0].copy()  # the formula wants the value before the write
+            node.versions = [entry for entry in node.versions if entry[2] != 0]
+        # x itself must not be kept by its own node: that would be a cycle
+        node.versions = [(storage_of(x), version, place) if keeper is x else (keeper, version, place)
+                         for keeper, version, place in node.versions]
+    y = op.kernel(*arrays, **meta) if meta else op.kernel(*arrays)
+    _write(x, y)
+    bump(x)
+    if node is not None:
+        node.shape, node.dtype = x._array.shape, x._array.dtype
+        if node.dtype.kind in "cV":
+            node.careful, node.conjugate = True, op.holomorphic and node.dtype.kind == "c"
+        if op.plan(mask, len(arrays))[1]:
+            node.saved[-3] = x._array
+            node.versions.append((storage_of(x), storage_of(x).version, len(arrays)))
+        rebase(x, node)
+    return x
+
+
+def _write(x: TensorBase, y: Any) -> None:
+    target = x._array
+    if y.shape != target.shape:
+        raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(y.shape)}")
+    if y.dtype is not target.dtype:
+        if "buifcV".index(y.dtype.kind.replace("V", "f")) > "bbifcV".index(target.dtype.kind.replace("V", "f").replace("u", "i")):
+            from mytorch.dtypes import from_numpy_dtype, legacy_name
+            given, wanted = (legacy_name(from_numpy_dtype(a.dtype)) for a in (y, target))
+            raise RuntimeError(f"result type {given} can't be cast to the desired output type {wanted}")
+        y = as_array(engine_state.to_dtype(y, dtype=target.dtype))
+    np.copyto(target, y)
+
+
+def rebase(x: TensorBase, node: Node) -> None:
+    """After an in-place write: x's gradient now comes from `node`; if x is a view, so does that part of its root's."""
+    if x._view is None:
+        x._edge = (node, 0)
+        x._requires_grad = False
+        return
+    view = x._view
+    root = view.root
+    root._edge = (CopySlices(gradient_edge(root) or CONSTANT, root, view, node), 0)
+    root._requires_grad = False
+    view.version = -1
+    view.refresh(x)
+
+
+class CopySlices(Node):
+    """A root after a write to one of its views: the gradient of the written part goes through the write's own node."""
+
+    __slots__ = ("view", "write")
+
+    def __init__(self, base: Edge, root: TensorBase, view: View, write: Node) -> None:
+        self.view = View(root, view.steps, 0, None)
+        self.view.root = None  # type: ignore[assignment]  # only its steps are replayed: no cycle through the root
+        self.write = write
+        self.edges = [base, *write.edges[1:]]
+        self.shape, self.dtype = root._array.shape, root._array.dtype
+        self.hooks = None
+        self.careful = True
+        self.code, self.lasti = getattr(write, "code", None), getattr(write, "lasti", 0)
+
+    def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
+        grads = list(self.write.run(self.view.replay(g), as_tensors, needed))
+        if self.edges[0][0] is None:
+            return grads[:1] + grads[1:] if len(grads) > 1 else [None]
+        before = g.clone() if as_tensors else np.array(g)
+        part = self.view.replay(before)
+        if as_tensors:
+            part.zero_() if grads[0] is None else part.copy_(grads[0])
+        else:
+            np.copyto(part, np.zeros((), part.dtype) if grads[0] is None else grads[0], casting="unsafe")
+        return [before, *grads[1:]]
+
+    def release(self) -> None:
+        self.write.release()
+
+
+engine_state.register(note_view=note_view)

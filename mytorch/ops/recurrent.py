@@ -1,0 +1,411 @@
+"""One recurrent layer in one direction over whole sequences, as one operation: tanh or relu RNN, GRU, LSTM.
+
+Rows are packed as in a PackedSequence: all first steps, then all second steps, and so on; `batch_sizes[t]` rows belong to step t,
+never more than to the step before. A padded batch (T, B, I) is the case of T equal sizes. Weights and gates are in torch's order:
+GRU reset, update, new; LSTM input, forget, cell, output.
+
+Forward: the input projections of all steps are one product, then each step is one product and its gates. Backward: the factors
+that do not depend on the incoming gradient are computed for all steps at once, then each step is a few multiplications and one
+product, and each weight gradient is one product at the end. The composites at the end of the file say the same step by step in
+plain operations: they are what a second derivative differentiates, and what the tests compare the kernels with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from mytorch.backends import kernel
+from mytorch.engine_state import as_array, as_tensor
+from mytorch.ops.common import Op, TensorBase, narrowed, widened
+from mytorch.ops.elementwise import relu, sigmoid, tanh
+from mytorch.ops.shape import cat
+
+__mytorch__ = True
+
+Array = Any
+
+
+def _steps(batch_sizes: Sequence[int], reverse: bool) -> list[slice]:
+    """The rows of each step, in the order in which the layer takes them."""
+    rows = [slice(end - size, end) for end, size in zip(accumulate(batch_sizes), batch_sizes, strict=True)]
+    return rows[::-1] if reverse else rows
+
+
+def _fresh(state: Array) -> Array:
+    """A copy of a state, to be overwritten step by step: rows whose sequence has ended keep their last value."""
+    return np.array(widened(state), order="C")
+
+
+def _projection(x: Array, weight: Array, bias: Array | None) -> Array:
+    y = np.matmul(widened(x).reshape(-1, x.shape[-1]), widened(weight).T)
+    if bias is not None:
+        y += bias
+    return y
+
+
+def _total_bias(b_ih: Array | None, b_hh: Array | None) -> Array | None:
+    if b_ih is None or b_hh is None:
+        return None if b_ih is b_hh else widened(b_hh if b_ih is None else b_ih)
+    return widened(b_ih) + widened(b_hh)
+
+
+def _transposed(weight: Array) -> Array:
+    return np.ascontiguousarray(widened(weight).T)  # copied once, read by every step
+
+
+def _as_output(rows: Array, x: Array) -> Array:
+    return narrowed(rows.reshape(*x.shape[:-1], rows.shape[-1]), x.dtype)
+
+
+def _sigmoid(a: Array) -> None:
+    np.negative(a, out=a)
+    np.exp(a, out=a)
+    a += 1
+    np.reciprocal(a, out=a)
+
+
+def _before(states: Array, first: Array, batch_sizes: Sequence[int], reverse: bool) -> Array:
+    """For each row the state that its step began with, from the states that the steps ended with."""
+    previous = np.empty_like(states)
+    state = _fresh(first)
+    for rows in _steps(batch_sizes, reverse):
+        size = rows.stop - rows.start
+        previous[rows] = state[:size]
+        state[:size] = states[rows]
+    return previous
+
+
+def _incoming(g: Array | None, width: int) -> Array | None:
+    return None if g is None else widened(g).reshape(-1, width)
+
+
+def _final(g: Array | None, state: Array) -> Array:
+    """The gradient of a last state as a buffer that becomes the gradient of the first one."""
+    return np.zeros(state.shape, widened(state).dtype) if g is None else _fresh(g)
+
+
+def _input_grads(d: Array, x: Array, w_ih: Array, needs: Sequence[bool]) -> tuple[Any, Any, Any]:
+    """Gradients of x, its weight and its bias, from that of the projection."""
+    dx = np.matmul(d, widened(w_ih)).reshape(x.shape) if needs[0] else None
+    dw = np.matmul(d.T, widened(x).reshape(-1, x.shape[-1])) if needs[1] else None
+    return dx, dw, d.sum(0) if needs[2] else None
+
+
+# ---- RNN ----------------------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def rnn_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *,
+              batch_sizes: tuple[int, ...], reverse: bool, nonlinearity: str) -> tuple[Array, ...]:
+    """h_t = act(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh) for all steps.
+
+    Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps (T, B, H) or (rows, H), last h (B, H), h again for backward.
+    """
+    hidden = _projection(x, w_ih, _total_bias(b_ih, b_hh))
+    h, w = _fresh(h0), _transposed(w_hh)
+    product = np.empty_like(h)
+    for rows in _steps(batch_sizes, reverse):
+        step = hidden[rows]
+        state = h[:len(step)]
+        step += np.matmul(state, w, out=product[:len(step)])
+        if nonlinearity == "tanh":
+            np.tanh(step, out=step)
+        else:
+            np.maximum(step, 0, out=step)
+        state[...] = step
+    return _as_output(hidden.copy(), x), narrowed(h, x.dtype), hidden
+
+
+@kernel
+def rnn_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, hidden: Array, *,
+                   batch_sizes: tuple[int, ...], reverse: bool, nonlinearity: str, needs: Sequence[bool]) -> tuple[Any, ...]:
+    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); None where `needs` is False."""
+    d = 1 - np.square(hidden) if nonlinearity == "tanh" else (hidden > 0).astype(hidden.dtype)  # the slopes, then the gradients
+    gy, dh, w = _incoming(gy, hidden.shape[1]), _final(gh, h0), widened(w_hh)
+    for rows in reversed(_steps(batch_sizes, reverse)):
+        step = d[rows]
+        state = dh[:len(step)]
+        if gy is not None:
+            state += gy[rows]
+        step *= state
+        np.matmul(step, w, out=state)
+    dx, dw_ih, db = _input_grads(d, x, w_ih, (needs[0], needs[2], needs[4] or needs[5]))
+    dw_hh = np.matmul(d.T, _before(hidden, h0, batch_sizes, reverse)) if needs[3] else None
+    return dx, dh, dw_ih, dw_hh, db, db
+
+
+# ---- GRU ----------------------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def gru_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *,
+              batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Array, ...]:
+    """r, z = sigmoid(W_ih x_t + b_ih + W_hh h + b_hh); q = W_hn h + b_hn; n = tanh(W_in x_t + b_in + r q); h_t = n + z (h - n).
+
+    Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps, last h (B, H); for backward, all by rows: h before the step (H),
+        gates r, z, n (3H), q (H).
+    """
+    h, w = _fresh(h0), _transposed(w_hh)
+    size = h.shape[1]
+    bias, bias_q = _gru_biases(b_ih, b_hh, size)
+    gates = _projection(x, w_ih, bias)
+    y, previous, q = (np.empty((len(gates), size), gates.dtype) for _ in range(3))
+    product, scratch = np.empty((len(h), 3 * size), gates.dtype), np.empty_like(h)
+    for rows in _steps(batch_sizes, reverse):
+        step = gates[rows]
+        count = len(step)
+        state, n, candidate, t = h[:count], step[:, 2 * size:], q[rows], scratch[:count]
+        previous[rows] = state
+        recurrent = np.matmul(state, w, out=product[:count])
+        both = step[:, :2 * size]
+        both += recurrent[:, :2 * size]
+        _sigmoid(both)
+        np.add(recurrent[:, 2 * size:], bias_q, out=candidate)
+        n += np.multiply(step[:, :size], candidate, out=t)
+        np.tanh(n, out=n)
+        state -= n
+        state *= step[:, size:2 * size]
+        state += n
+        y[rows] = state
+    return _as_output(y, x), narrowed(h, x.dtype), previous, gates, q
+
+
+def _gru_biases(b_ih: Array | None, b_hh: Array | None, size: int) -> tuple[Array | None, Any]:
+    """The bias that joins the input projections and the one of q, which the reset gate multiplies."""
+    if b_hh is None:
+        return (None if b_ih is None else widened(b_ih)), 0
+    recurrent = widened(b_hh)
+    joint = np.zeros_like(recurrent) if b_ih is None else widened(b_ih).copy()
+    joint[:2 * size] += recurrent[:2 * size]
+    return joint, recurrent[2 * size:]
+
+
+@kernel
+def gru_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, previous: Array, gates: Array,
+                   q: Array, *, batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> tuple[Any, ...]:
+    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); None where `needs` is False."""
+    size = q.shape[1]
+    r, z, n = gates[:, :size], gates[:, size:2 * size], gates[:, 2 * size:]
+    d = np.empty_like(gates)  # the slopes of r and z, then the gradients of W_hh h + b_hh
+    np.multiply(gates[:, :2 * size], 1 - gates[:, :2 * size], out=d[:, :2 * size])
+    d[:, :size] *= q
+    d[:, size:2 * size] *= previous - n
+    d_n = (1 - z) * (1 - np.square(n))
+    gy, dh, w = _incoming(gy, size), _final(gh, h0), widened(w_hh)
+    product = np.empty_like(dh)
+    for rows in reversed(_steps(batch_sizes, reverse)):
+        step, step_n = d[rows], d_n[rows]
+        count = len(step)
+        state = dh[:count]
+        if gy is not None:
+            state += gy[rows]
+        step_n *= state
+        step[:, :size] *= step_n
+        step[:, size:2 * size] *= state
+        np.multiply(step_n, r[rows], out=step[:, 2 * size:])
+        state *= z[rows]
+        state += np.matmul(step, w, out=product[:count])
+    dw_hh = np.matmul(d.T, previous) if needs[3] else None
+    db_hh = d.sum(0) if needs[5] else None
+    d[:, 2 * size:] = d_n  # now the gradients of W_ih x + b_ih
+    dx, dw_ih, db_ih = _input_grads(d, x, w_ih, (needs[0], needs[2], needs[4]))
+    return dx, dh, dw_ih, dw_hh, db_ih, db_hh
+
+
+# ---- LSTM ---------------------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def lstm_layer(x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, w_hr: Array | None, *,
+               batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Array, ...]:
+    """i, f, o = sigmoid(...), g = tanh(...) of W_ih x_t + b_ih + W_hh h + b_hh; c_t = f c + i g; h_t = o tanh(c_t), times W_hr if given.
+
+    Shape: x (T, B, I) or (rows, I), h0 (B, P), c0 (B, H) -> h of all steps (T, B, P) or (rows, P), last h, last c; for backward, all
+        by rows: h before the step (P), gates i, f, g, o (4H), c after the step (H).
+    """
+    h, c, w = _fresh(h0), _fresh(c0), _transposed(w_hh)
+    w_project = None if w_hr is None else _transposed(w_hr)
+    size = c.shape[1]
+    gates = _projection(x, w_ih, _total_bias(b_ih, b_hh))
+    y, previous = (np.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(2))
+    cells = np.empty((len(gates), size), gates.dtype)
+    product, scratch = np.empty((len(h), 4 * size), gates.dtype), np.empty_like(c)
+    for rows in _steps(batch_sizes, reverse):
+        step = gates[rows]
+        count = len(step)
+        state, cell, t, g = h[:count], c[:count], scratch[:count], step[:, 2 * size:3 * size]
+        previous[rows] = state
+        step += np.matmul(state, w, out=product[:count])
+        _sigmoid(step[:, :2 * size])
+        np.tanh(g, out=g)
+        _sigmoid(step[:, 3 * size:])
+        cell *= step[:, size:2 * size]
+        cell += np.multiply(step[:, :size], g, out=t)
+        cells[rows] = cell
+        np.tanh(cell, out=t)
+        if w_project is None:
+            np.multiply(t, step[:, 3 * size:], out=state)
+        else:
+            t *= step[:, 3 * size:]
+            np.matmul(t, w_project, out=state)
+        y[rows] = state
+    return _as_output(y, x), narrowed(h, x.dtype), narrowed(c, x.dtype), previous, gates, cells
+
+
+@kernel
+def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array,
+                    w_hr: Array | None, previous: Array, gates: Array, cells: Array, *, batch_sizes: tuple[int, ...], reverse: bool,
+                    needs: Sequence[bool]) -> tuple[Any, ...]:
+    """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr); None where `needs` is False."""
+    size = cells.shape[1]
+    tanh_c = np.tanh(cells)
+    d, to_cell = _lstm_slopes(gates, tanh_c, _before(cells, c0, batch_sizes, reverse))
+    f, by_gate = gates[:, size:2 * size], d.reshape(-1, 4, size)
+    gy, dh, dc, w = _incoming(gy, previous.shape[1]), _final(gh, h0), _final(gc, c0), widened(w_hh)
+    w_project = None if w_hr is None else widened(w_hr)
+    projected = None if w_hr is None else np.empty_like(previous)  # the gradient of each step's h
+    for rows in reversed(_steps(batch_sizes, reverse)):
+        step, through = by_gate[rows], to_cell[rows]
+        state, cell = dh[:len(step)], dc[:len(step)]
+        if gy is not None:
+            state += gy[rows]
+        inner = state
+        if projected is not None:
+            projected[rows] = state
+            inner = np.matmul(state, w_project)
+        step[:, 3] *= inner
+        through *= inner
+        cell += through
+        step[:, :3] *= cell[:, None]
+        cell *= f[rows]
+        np.matmul(d[rows], w, out=state)
+    dx, dw_ih, db = _input_grads(d, x, w_ih, (needs[0], needs[3], needs[5] or needs[6]))
+    dw_hh = np.matmul(d.T, previous) if needs[4] else None
+    dw_hr = np.matmul(projected.T, gates[:, 3 * size:] * tanh_c) if projected is not None else None
+    return dx, dh, dc, dw_ih, dw_hh, db, db, dw_hr
+
+
+def _lstm_slopes(gates: Array, tanh_c: Array, c_before: Array) -> tuple[Array, Array]:
+    """What the step's gradient multiplies: slopes of the gates i, f, g (by that of c) and o (by that of h), and of c by h."""
+    size = tanh_c.shape[1]
+    i, f, g, o = (gates[:, k * size:(k + 1) * size] for k in range(4))
+    d = 1 - gates
+    d *= gates
+    d[:, :size] *= g
+    d[:, size:2 * size] *= c_before
+    d[:, 3 * size:] *= tanh_c
+    slope = d[:, 2 * size:3 * size]
+    np.square(g, out=slope)
+    np.subtract(1, slope, out=slope)
+    slope *= i
+    to_cell = np.square(tanh_c)
+    np.subtract(1, to_cell, out=to_cell)
+    to_cell *= o
+    return d, to_cell
+
+
+# ---- the same, in plain operations --------------------------------------------------------------------------------------------
+
+
+def _unrolled(cell: Callable[..., tuple[Any, ...]], x: Any, states: tuple[Any, ...], w_ih: Any, b_ih: Any,
+              batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Any, ...]:
+    """A layer step by step: `cell(projected input, *states)` gives the next states, of which the first is the output."""
+    projected = x.reshape(-1, x.shape[-1]) @ w_ih.mT
+    if b_ih is not None:
+        projected = projected + b_ih
+    inputs = projected.split(list(batch_sizes))
+    live = tuple(s[:batch_sizes[-1 if reverse else 0]] for s in states)
+    ended: list[tuple[Any, ...]] = []
+    outputs = [None] * len(batch_sizes)
+    order = range(len(batch_sizes))
+    for t in reversed(order) if reverse else order:
+        size, before = batch_sizes[t], live[0].shape[0]
+        if size < before:
+            ended.append(tuple(s[size:] for s in live))
+            live = tuple(s[:size] for s in live)
+        elif size > before:
+            live = tuple(cat([s, first[before:size]]) for s, first in zip(live, states, strict=True))
+        live = cell(inputs[t], *live)
+        outputs[t] = live[0]
+    last = (cat([s, *[part[k] for part in reversed(ended)]]) for k, s in enumerate(live))
+    return cat(outputs).reshape(*x.shape[:-1], -1), *last
+
+
+def _affine(h: Any, weight: Any, bias: Any) -> Any:
+    y = h @ weight.mT
+    return y if bias is None else y + bias
+
+
+def rnn_composite(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, *saved: Any, batch_sizes: tuple[int, ...],
+                  reverse: bool, nonlinearity: str) -> tuple[Any, ...]:
+    """`rnn_layer` in plain operations: (h of all steps, last h)."""
+    activate = tanh if nonlinearity == "tanh" else relu
+
+    def cell(a: Any, h: Any) -> tuple[Any, ...]:
+        return (activate(a + _affine(h, w_hh, b_hh)),)
+
+    return _unrolled(cell, x, (h0,), w_ih, b_ih, batch_sizes, reverse)
+
+
+def gru_composite(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, *saved: Any, batch_sizes: tuple[int, ...],
+                  reverse: bool) -> tuple[Any, ...]:
+    """`gru_layer` in plain operations: (h of all steps, last h)."""
+    def cell(a: Any, h: Any) -> tuple[Any, ...]:
+        a_r, a_z, a_n = a.chunk(3, -1)
+        b_r, b_z, q = _affine(h, w_hh, b_hh).chunk(3, -1)
+        n = tanh(a_n + sigmoid(a_r + b_r) * q)
+        return (n + sigmoid(a_z + b_z) * (h - n),)
+
+    return _unrolled(cell, x, (h0,), w_ih, b_ih, batch_sizes, reverse)
+
+
+def lstm_composite(x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any, *saved: Any,
+                   batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Any, ...]:
+    """`lstm_layer` in plain operations: (h of all steps, last h, last c)."""
+    def cell(a: Any, h: Any, c: Any) -> tuple[Any, ...]:
+        i, f, g, o = (a + _affine(h, w_hh, b_hh)).chunk(4, -1)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+        return (h if w_hr is None else h @ w_hr.mT), c
+
+    return _unrolled(cell, x, (h0, c0), w_ih, b_ih, batch_sizes, reverse)
+
+
+# ---- the operations -----------------------------------------------------------------------------------------------------------
+
+
+def _on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> list[Any]:
+    """A gradient kernel on arrays, or on Tensors where a node is called by hand without recording a graph."""
+    by_hand = any(isinstance(v, TensorBase) for v in values)
+    grads = grad_kernel(*[as_array(v) for v in values], **meta)
+    kept = [d if need else None for d, need in zip(grads, meta["needs"], strict=True)]
+    return [as_tensor(d) for d in kept] if by_hand else kept
+
+
+def _rnn_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, hidden: Any, batch_sizes: Any, reverse: Any, nonlinearity: Any,
+                   needs: Any) -> list[Any]:
+    return _on_arrays(rnn_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, hidden, batch_sizes=batch_sizes, reverse=reverse,
+                      nonlinearity=nonlinearity, needs=needs)
+
+
+def _gru_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, previous: Any, gates: Any, q: Any, batch_sizes: Any, reverse: Any,
+                   needs: Any) -> list[Any]:
+    return _on_arrays(gru_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, previous, gates, q, batch_sizes=batch_sizes, reverse=reverse,
+                      needs=needs)
+
+
+def _lstm_gradients(g: Any, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, w_hr: Any, previous: Any, gates: Any, cells: Any,
+                    batch_sizes: Any, reverse: Any, needs: Any) -> list[Any]:
+    return _on_arrays(lstm_layer_grad, g[0], g[1], g[2], x, h0, c0, w_ih, w_hh, w_hr, previous, gates, cells, batch_sizes=batch_sizes,
+                      reverse=reverse, needs=needs)
+
+
+rnn_op = Op("rnn", rnn_layer, joint=_rnn_gradients, inputs="x h0 w_ih w_hh b_ih b_hh", outputs="y h hidden", composite=rnn_composite)
+gru_op = Op("gru", gru_layer, joint=_gru_gradients, inputs="x h0 w_ih w_hh b_ih b_hh", outputs="y h previous gates q",
+            composite=gru_composite)
+lstm_op = Op("lstm", lstm_layer, joint=_lstm_gradients, inputs="x h0 c0 w_ih w_hh b_ih b_hh w_hr",
+             outputs="y h c previous gates cells", composite=lstm_composite)
