@@ -107,7 +107,8 @@ def share_neurons(mlp: nn.Sequential) -> None:
     with torch.no_grad():
         for linear, copies in zip(linear_layers(mlp), COPIES):
             rows, columns = linear.out_features // copies, linear.in_features // copies
-            linear.weight.copy_(torch.kron(torch.eye(copies), linear.weight[:rows, :columns]))  # blocks on the diagonal, zeros elsewhere
+            # the block along the diagonal, and zeros elsewhere
+            linear.weight.copy_(torch.kron(torch.eye(copies), linear.weight[:rows, :columns]))
             linear.bias.copy_(linear.bias[:rows].repeat(copies))
 
 
@@ -122,14 +123,16 @@ def shared_block(linear: nn.Linear, copies: int, name: str) -> tuple[Tensor, Ten
     block, block_bias = weight[:rows, :columns], bias[:rows]
     for what, found, expected in (
         ("weight", weight, torch.kron(torch.eye(copies), block)),
-        ("bias", bias.unsqueeze(1), block_bias.repeat(copies).unsqueeze(1)),
+        ("bias", bias, block_bias.repeat(copies)),
     ):
         difference = (found - expected).abs()
         if not difference.max() <= 1e-6:
-            row, column = divmod(int(difference.argmax()), found.shape[1])
+            worst = int(difference.argmax())
+            position = list(divmod(worst, columns * copies)) if what == "weight" else [worst]
+            is_now, would_be = found.flatten()[worst].item(), expected.flatten()[worst].item()
             raise ValueError(
-                f"{name}: {what} {row}, {column} is {found[row, column].item():.4g}, where {copies} copies of the first {rows} x {columns} entries, "
-                f"and zeros around them, would have {expected[row, column].item():.4g}. The neurons of this MLP are not shared"
+                f"{name}: its neurons are not shared. {what}{position} is {is_now:.4g}; {copies} copies of the first {rows} rows "
+                f"and {columns} columns, with zeros around them, would have {would_be:.4g} there"
             )
     return block, block_bias
 
@@ -175,7 +178,7 @@ def compare(name: str, cnn: nn.Sequential, recording: Tensor, expected: Tensor) 
     print(f"{name:12} kernels/strides {kernels}   {multiplications(cnn, recording.shape[2]):7,} multiplications   "
           f"{expected.shape[2]} windows, largest difference {difference:.1e}")
     if outputs.shape != expected.shape or not difference <= TOLERANCE:
-        raise SystemExit(f"mlp_scan.py: the {name} form is not the scanning MLP: {difference} apart, and rounding is below {TOLERANCE}")
+        raise SystemExit(f"mlp_scan.py: the {name} form and the scan are {difference} apart; rounding is below {TOLERANCE}")
 
 
 def main(arguments: list[str] | None = None) -> None:

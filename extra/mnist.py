@@ -200,7 +200,7 @@ def read_folder(folder: Path) -> Arrays:
         ValueError: a file is not what its name says.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder; --data wants the one that holds {FILES[0]} and the other three files, "
+        raise FileNotFoundError(f"{folder} is not a folder; --data wants one that holds {FILES[0]} and the other three files, "
                                 "and --download fetches them")
     train_images, train_labels, test_images, test_labels = (read_idx(find(folder, name)) for name in FILES)
     for images, labels, name in ((train_images, train_labels, FILES[0]), (test_images, test_labels, FILES[2])):
@@ -231,11 +231,12 @@ def read_idx(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is not an IDX file: it begins with {content[:4].hex(' ') or 'nothing'}, expected 00 00 08 ..")
     if content[2] != 0x08:
         raise ValueError(f"{path} holds values of the type 0x{content[2]:02x}; expected bytes, 0x08")
-    start = 4 + 4 * content[3]
-    sizes = np.frombuffer(content[4:start], ">u4")
-    expected = start + math.prod(map(int, sizes))
-    if len(sizes) != content[3] or len(content) != expected:
-        raise ValueError(f"{path} is {len(content):,} bytes long (unpacked); its sizes {sizes.tolist()} want {expected:,}")
+    start = 4 + 4 * content[3]  # content[3] is the number of sizes
+    if len(content) < start:
+        raise ValueError(f"{path} is {len(content)} bytes long (unpacked), which does not even hold its {content[3]} sizes")
+    sizes = np.frombuffer(content[4:start], ">u4").tolist()
+    if len(content) != start + math.prod(sizes):
+        raise ValueError(f"{path} is {len(content):,} bytes long (unpacked); its sizes {sizes} want {start + math.prod(sizes):,}")
     return np.frombuffer(bytearray(content[start:]), np.uint8).reshape(sizes)  # a bytearray, for bytes would be read-only
 
 
@@ -267,8 +268,8 @@ def download(name: str, folder: Path) -> None:
                 content = answer.read()
         except OSError as error:
             reason = getattr(error, "reason", error)
-            raise OSError(f"cannot fetch {address}: {reason}. Without a network, copy the four files into {folder} by other means, "
-                          "or leave --data and --download out: 5,000 digits ship with this program") from None
+            raise OSError(f"cannot fetch {address}: {reason}. Without a network, copy the four files into {folder} yourself, or "
+                          "leave --data and --download out: 5,000 digits ship with this program") from None
         if sha256(content) != checksum:
             raise ValueError(f"{address} is not the file that was published, and was not kept: its SHA-256 is {sha256(content)}, "
                              f"expected {checksum}")
@@ -334,7 +335,10 @@ def draw(losses: list[float], images: Tensor, labels: Tensor, predictions: Tenso
         for axes, i in zip(grid, shown):
             guess, truth = int(predictions[i]), int(labels[i])
             axes.imshow(images[i, 0].numpy(), cmap="gray_r")
-            axes.set_title(f"{guess}" if guess == truth else f"{guess}, is {truth}", color="C3" if guess != truth else "k", size=10)
+            if guess == truth:
+                axes.set_title(f"{guess}", size=10)
+            else:
+                axes.set_title(f"{guess}, is {truth}", size=10, color="C3")
         for axes in part.axes:
             axes.set_axis_off()
     figure.savefig(path, dpi=110)

@@ -32,6 +32,10 @@ from mytorch.dtypes import (
     complex64 as cfloat, complex128 as cdouble, float16 as half, float32 as float, float64 as double, int16 as short, int32 as int,
     int64 as long,
 )
+from mytorch.ops.activation import (
+    celu as celu, celu_ as celu_, hardshrink as hardshrink, prelu as prelu, relu as relu, relu_ as relu_, rrelu as rrelu, rrelu_
+    as rrelu_, selu as selu, selu_ as selu_, threshold as threshold, threshold_ as threshold_,
+)
 from mytorch.ops.adaptive_pool import (
     adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d as adaptive_max_pool1d,
 )
@@ -67,12 +71,15 @@ from mytorch.ops.elementwise import (
     logical_or, logical_xor as logical_xor, lt as lt, maximum as maximum, minimum as minimum, mul as mul, multiply as multiply,
     nan_to_num as nan_to_num, nan_to_num_ as nan_to_num_, ne as ne, neg as neg, neg_ as neg_, negative as negative, negative_ as
     negative_, not_equal as not_equal, polar as polar, positive as positive, pow as pow, rad2deg as rad2deg, rad2deg_ as rad2deg_,
-    real as real, reciprocal as reciprocal, reciprocal_ as reciprocal_, relu as relu, relu_ as relu_, remainder as remainder,
-    round as round, round_ as round_, rsqrt as rsqrt, rsqrt_ as rsqrt_, rsub as rsub, sgn as sgn, sigmoid as sigmoid, sigmoid_ as
-    sigmoid_, sign as sign, signbit as signbit, sin as sin, sin_ as sin_, sinh as sinh, sinh_ as sinh_, sqrt as sqrt, sqrt_ as
-    sqrt_, square as square, square_ as square_, sub as sub, subtract as subtract, tan as tan, tan_ as tan_, tanh as tanh, tanh_
-    as tanh_, true_divide as true_divide, trunc as trunc, trunc_ as trunc_, view_as_complex as view_as_complex, view_as_real as
-    view_as_real, where as where, zero_ as zero_,
+    real as real, reciprocal as reciprocal, reciprocal_ as reciprocal_, remainder as remainder, round as round, round_ as round_,
+    rsqrt as rsqrt, rsqrt_ as rsqrt_, rsub as rsub, sgn as sgn, sigmoid as sigmoid, sigmoid_ as sigmoid_, sign as sign, signbit as
+    signbit, sin as sin, sin_ as sin_, sinh as sinh, sinh_ as sinh_, sqrt as sqrt, sqrt_ as sqrt_, square as square, square_ as
+    square_, sub as sub, subtract as subtract, tan as tan, tan_ as tan_, tanh as tanh, tanh_ as tanh_, true_divide as true_divide,
+    trunc as trunc, trunc_ as trunc_, view_as_complex as view_as_complex, view_as_real as view_as_real, where as where, zero_ as
+    zero_,
+)
+from mytorch.ops.embedding import (
+    embedding as embedding, embedding_bag as embedding_bag,
 )
 from mytorch.ops.extrema import (
     amax as amax, amin as amin, aminmax as aminmax, argmax as argmax, argmin as argmin, max as max, median as median, min as min,
@@ -85,9 +92,9 @@ from mytorch.ops.index import (
     as take, take_along_dim as take_along_dim,
 )
 from mytorch.ops.linalg import (
-    addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm, bmm as bmm, cdist as cdist, chain_matmul
-    as chain_matmul, cosine_similarity as cosine_similarity, cross as cross, dot as dot, einsum as einsum, inner as inner, kron as
-    kron, mm as mm, mv as mv, outer as outer, tensordot as tensordot, vdot as vdot,
+    addbmm as addbmm, addmm as addmm, addmv as addmv, addmv_ as addmv_, addr as addr, baddbmm as baddbmm, bmm as bmm, cdist as
+    cdist, chain_matmul as chain_matmul, cosine_similarity as cosine_similarity, cross as cross, dot as dot, einsum as einsum,
+    inner as inner, kron as kron, mm as mm, mv as mv, outer as outer, tensordot as tensordot, vdot as vdot,
 )
 from mytorch.ops.loss import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits, kl_div as kl_div, poisson_nll_loss as poisson_nll_loss,
@@ -110,6 +117,9 @@ from mytorch.ops.random import (
 from mytorch.ops.recurrent_network import (
     gru as gru, gru_cell as gru_cell, lstm as lstm, lstm_cell as lstm_cell, rnn_relu as rnn_relu, rnn_relu_cell as rnn_relu_cell,
     rnn_tanh as rnn_tanh, rnn_tanh_cell as rnn_tanh_cell,
+)
+from mytorch.ops.resize import (
+    channel_shuffle as channel_shuffle, pixel_shuffle as pixel_shuffle, pixel_unshuffle as pixel_unshuffle,
 )
 from mytorch.ops.scan import (
     cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
@@ -138,6 +148,9 @@ from mytorch.ops.statistics import (
 from mytorch.ops.sums import (
     all as all, any as any, count_nonzero as count_nonzero, mean as mean, nanmean as nanmean, nansum as nansum, prod as prod, sum
     as sum,
+)
+from mytorch.ops.unfold import (
+    bilinear as bilinear,
 )
 from mytorch.ops.linalg import matmul_function as matmul
 from mytorch.ops.create import range_ as range
@@ -169,7 +182,7 @@ contiguous_format, preserve_format, channels_last = "torch.contiguous_format", "
 _LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random", 
                            "config", "printing"})
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",
-               "compile": "inspect_tensors"}
+               "compile": "inspect_tensors", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}
 
 
 def __getattr__(name: str) -> _Any:

@@ -40,6 +40,7 @@ from mytorch.hooks import Hooks, RemovableHandle
 __mytorch__ = True
 
 _getframe = sys._getframe
+_NOTHING: Any = ()
 _FREED: list[Any] = []  # marks saved values that a first backward has released
 _MAX_FRAMES = 12
 _FLOAT32 = np.dtype(np.float32)
@@ -240,7 +241,7 @@ class BackwardFunction(Node):
     def release(self) -> None:
         if self.versions:
             self.saved = _FREED
-            self.versions = []
+            self.versions = _NOTHING
             self.careful = True
 
     def modified(self, storage: Storage, version: int, place: int) -> str:
@@ -299,7 +300,7 @@ class Op:
             differentiates where the formulas are not differentiable themselves.
     """
 
-    __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "kernel", "name", "node_class",
+    __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "keeps_output", "kernel", "name", "node_class",
                  "output_count", "outputs", "plain", "uses", "variadic", "view")
 
     def __init__(self, name: str, kernel: Callable[..., Any], *formulas: Callable[..., Any] | None, inputs: str | None = None,
@@ -317,6 +318,7 @@ class Op:
         self.joint = joint
         self.variadic = joint is not None  # the number of inputs may differ from call to call
         self.uses = [_argument_names(f)[1:] for f in formulas] if joint is None else [_argument_names(joint)[1:]]
+        self.keeps_output = any(name in self.outputs for names in self.uses for name in names)
         self.formulas = [self._bind(f, names) for f, names in zip(formulas if joint is None else (joint,), self.uses, strict=True)]
         self._plans: dict[Any, tuple[list[int], list[int], bool, bool]] = {}
         title = "".join(part.capitalize() for part in name.strip("_").split("_"))
@@ -447,7 +449,7 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
             node.dtype = dtype
             if dtype is not _FLOAT32 and dtype.kind in "cV":
                 node.careful, node.conjugate = True, op.holomorphic and dtype.kind == "c"
-            if len(node.saved) > len(arrays) and op.plan(mask, len(arrays))[1]:
+            if node.saved and op.keeps_output and op.plan(mask, len(arrays))[1]:
                 node.saved[-3] = y
                 out._storage = storage = Storage()
                 node.versions.append((storage, 0, len(arrays)))
@@ -483,8 +485,8 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
         node.saved = saved
         node.versions = versions
     else:
-        node.saved = []
-        node.versions = []
+        node.saved = _NOTHING
+        node.versions = _NOTHING
     frame: Any = _getframe(3)  # user -> public function -> apply -> here
     if "__mytorch__" in frame.f_globals:
         node.remember_line()

@@ -248,7 +248,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     rows = tensor.shape[0]
     columns = tensor.numel() // rows
     source = default_generator if generator is None else generator
-    matrix = _wide(source.normal((rows, columns), 0.0, 1.0, tensor._array.dtype))
+    dtype = tensor._array.dtype
+    matrix = source.normal((rows, columns), 0.0, 1.0, dtype if dtype.itemsize > 2 else np.dtype(np.float32))
     q, r = np.linalg.qr(matrix.T if rows < columns else matrix)
     q = q * np.sign(np.diag(r))  # signs as in the decomposition whose r has a positive diagonal: then q is evenly distributed
     return _fill_from(tensor, (q.T if rows < columns else q).reshape(tensor.shape) * gain)

@@ -313,6 +313,12 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype
     """
     first, last = (0, _number(start)) if end is None else (_number(start), _number(end))
     step = _number(step)
+    if out is not None and dtype is None:  # computed in the dtype of `out`
+        dtype = out.dtype
+        if dtype.category <= dtypes.INTEGER:
+            first, last, step = int(first), int(last), int(step)
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise RuntimeError(f"unsupported range: {first} -> {last}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (last - first) * step < 0:
@@ -338,11 +344,24 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, d
     return y if out is None else put_out(y, out)
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Any:
-    """`steps` evenly spaced numbers from start to end, both included."""
+def _check_steps(name: str, start: Any, end: Any, steps: Any) -> None:
+    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
+        raise errors.type_error(name, "steps", 3, "int", steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+    for which, x in (("start", start), ("end", end)):
+        if isinstance(x, TensorBase) and x._array.ndim:
+            raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {which} with {x._array.ndim} dimension(s).")
+
+
+def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+             requires_grad: bool = False, pin_memory: bool = False) -> Any:
+    """`steps` evenly spaced numbers from start to end, both included.
+
+    Raises:
+        RuntimeError: for a negative number of steps.
+    """
+    _check_steps("linspace", start, end, steps)
     first, last = _number(start), _number(end)
     d = as_dtype(dtype) if dtype is not None else get_default_dtype().to_complex() if isinstance(first, complex) or isinstance(last, complex) \
         else get_default_dtype()
@@ -360,6 +379,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = 
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
              requires_grad: bool = False) -> Any:
     """base ** x for `steps` evenly spaced exponents."""
+    _check_steps("logspace", start, end, steps)
     d = get_default_dtype() if dtype is None else as_dtype(dtype)
     y = finished(cast(np.power(base, np.linspace(_number(start), _number(end), steps)), d.np), requires_grad, device)
     return y if out is None else put_out(y, out)

@@ -187,10 +187,14 @@ def cross_entropy_backward(g: Any, p: Any, target: Any, weight: Any, *, shape: t
     return _unrows(rows, shape)
 
 
+# Never differentiated itself: where a graph of the backward is asked for, the composite below is what is differentiated.
+_gradient_op = Op("cross_entropy_loss_backward", cross_entropy_backward, None, None, None, None)
+
+
 def _cross_entropy_formula(g: Any, target: Any, weight: Any, p: Any, x_shape: tuple[int, ...], ignore_index: int, reduction: str,
                            label_smoothing: float) -> Any:
-    return cross_entropy_backward(g[0], p, target, weight, shape=x_shape, ignore_index=ignore_index, reduction=reduction,
-                                  label_smoothing=label_smoothing)
+    return _gradient_op(g[0], p, target, weight, shape=x_shape, ignore_index=ignore_index, reduction=reduction,
+                        label_smoothing=label_smoothing)
 
 
 def _cross_entropy_composite(x: Any, target: Any, weight: Any, y: Any, p: Any, ignore_index: int, reduction: str, label_smoothing: float) -> Any:

@@ -115,8 +115,9 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     """
     ndim = input._array.ndim
     if ndim == 3:
-        warnings.warn("dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - "
-                      "input is interpreted as shape (N, C, L), where C is the channel dim. Please use dropout1d instead.", stacklevel=2)
+        warnings.warn("dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired "
+                      "- input is interpreted as shape (N, C, L), where C is the channel dim. Please use dropout1d instead.",
+                      stacklevel=2)
     elif ndim != 4:
         _warn_ndim("dropout2d", ndim, 2)
     return _per_channel("dropout2d", input, p, training, inplace)
@@ -131,8 +132,8 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def _warn_ndim(function: str, ndim: int, spatial: int) -> None:
-    warnings.warn(f"{function}: Received a {ndim}-D input to {function}, which is deprecated: it provides channel-wise dropout on inputs "
-                  f"with {spatial} spatial dimensions, a channel dimension, and an optional batch dimension "
+    warnings.warn(f"{function}: Received a {ndim}-D input to {function}, which is deprecated: it drops channels of "
+                  f"inputs with {spatial} spatial dimensions, a channel dimension, and an optional batch dimension "
                   f"(i.e. {spatial + 1}D or {spatial + 2}D inputs). Please use dropout instead.", stacklevel=3)
 
 

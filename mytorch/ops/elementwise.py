@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from mytorch import dtypes, errors
+from mytorch import dtypes, engine_state, errors
 from mytorch.autograd_engine import register
 from mytorch.backends import kernel
+from mytorch.engine_state import get_mode
 from mytorch.ops import special_functions as sf
 from mytorch.ops.common import (
     FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, apply_inplace, cast, method_inplace, promoted, put_out, require_tensor,
@@ -27,11 +28,17 @@ __mytorch__ = True
 
 
 def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
-    direct = isinstance(function, np.ufunc)
+    if hasattr(function, "reference"):  # a kernel of the seam: it returns an array by itself
+        direct: Any = function
+    elif isinstance(function, np.ufunc):
+        def direct(x: Any) -> Any:
+            return function(x, out=...)
+    else:
+        return lambda x: promoted(careful, (x,), rule)
 
     def run(x: Any) -> Any:
-        if direct and type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
-            return function(x, out=...)
+        if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+            return direct(x)
         return promoted(careful, (x,), rule)
 
     return run
@@ -66,6 +73,8 @@ def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] |
 
     def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
         if isinstance(input, TensorBase):
+            if input._edge is None is input._view and not input._requires_grad and out is None and get_mode() is None:
+                return engine_state.wrap(op.kernel(input._array))  # as below, in `binary`
             y = apply(op, (input,))
             return y if out is None else put_out(y, out)
         if isinstance(input, (ndarray, np.generic)):
@@ -89,7 +98,13 @@ def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
         if isinstance(input, TensorBase):
-            if isinstance(other, TensorBase) or type(other) in second:
+            if isinstance(other, TensorBase):
+                # what the door does with two constants and no mode, without the walk through it: a quarter of a small operation
+                if (input._edge is None is other._edge and input._view is None is other._view and out is None
+                        and not (input._requires_grad or other._requires_grad) and get_mode() is None):
+                    return engine_state.wrap(op.kernel(input._array, other._array))
+                y = apply(op, (input, other))
+            elif type(other) in second:
                 y = apply(op, (input, other))
             elif isinstance(other, np.generic) and second:
                 y = apply(op, (input, other.item()))

@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.ops import return_types
-from mytorch.ops.common import BFLOAT16_NP, Op, TensorBase, apply, put_out, require_tensor, widened
+from mytorch.ops.common import Op, TensorBase, apply, narrowed, put_out, require_tensor, widened
 from mytorch.ops.elementwise import maximum, minimum
 from mytorch.ops.index import scatter_op
 from mytorch.ops.shape import shape_of, zeros_for
@@ -74,11 +74,6 @@ def _refuse_empty(name: str, x: Any, dims: Dims, whole: type[Exception] = Runtim
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
-def _as_bfloat16_of(y: Any, x: Any) -> Any:
-    from mytorch.dtypes import cast
-    return cast(np.asarray(y), x.dtype) if x.dtype == BFLOAT16_NP else y
-
-
 # ---- max and min --------------------------------------------------------------------------------------------------------------
 
 
@@ -86,13 +81,13 @@ def _extreme_ops(ufunc: np.ufunc, arg: Callable[..., Any], name: str) -> tuple[O
     """The ops of `amax(dim)`, `max()` and, with indices, `max(dim)`. NaN wins in all."""
 
     def extreme(x: Any, *, dim: Dims, keepdim: bool) -> Any:
-        return _as_bfloat16_of(ufunc.reduce(widened(x), axis=dim, keepdims=keepdim, out=...), x)
+        return narrowed(ufunc.reduce(widened(x), axis=dim, keepdims=keepdim, out=...), x.dtype)
 
     def extreme_and_index(x: Any, *, dim: int, keepdim: bool) -> tuple[Any, Any]:
         if x.ndim == 0:
             return x.copy(), np.zeros((), np.int64)
         wide = widened(x)
-        values = _as_bfloat16_of(ufunc.reduce(wide, axis=dim, keepdims=keepdim, out=...), x)
+        values = narrowed(ufunc.reduce(wide, axis=dim, keepdims=keepdim, out=...), x.dtype)
         return values, np.asarray(arg(wide, axis=dim, keepdims=keepdim), np.int64)
 
     return (Op(f"a{name}", extreme, lambda g, x, y, x_shape, dim, keepdim:
@@ -249,7 +244,7 @@ _median_op = Op("median", _median, chosen_grad_of, outputs="values indices")
 
 def _median_all(x: Any, *, skip_nan: bool) -> Any:
     if not x.size:
-        return zeros_for(x, ()) if x.dtype.kind in "biu" else _as_bfloat16_of(np.asarray(np.nan, widened(x).dtype), x)
+        return np.asarray(np.iinfo(x.dtype).min, x.dtype) if x.dtype.kind in "iu" else narrowed(np.asarray(np.nan, widened(x).dtype), x.dtype)
     return np.asarray(_median(x.reshape(-1), dim=0, keepdim=False, skip_nan=skip_nan)[0])
 
 

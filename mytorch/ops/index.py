@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from mytorch import errors
+from mytorch import dtypes, errors
 from mytorch.autograd_engine import state
 from mytorch.inplace import check_inplace
 from mytorch.ops.common import (
     Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, put_out, require_tensor, result_dtype, widened, wrap_dim,
 )
-from mytorch.ops.elementwise import copy_, fill_, where
-from mytorch.ops.shape import basic_op, shape_of, zeros_for
+from mytorch.ops.elementwise import copy_, fill_, kept_op, where
+from mytorch.ops.shape import basic_op, paste_op, refuse_overlap, shape_of, zeros_for
 
 __mytorch__ = True
 
@@ -105,9 +105,11 @@ def _parse(x: Any, key: Any) -> tuple[tuple[Any, ...], list[Any]]:
             found.append(int(part))
         elif hasattr(part, "__index__"):
             found.append(part.__index__())
+        elif isinstance(part, str):
+            raise TypeError("new(): invalid data type 'str'")
         else:
-            raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                            f"(got {type(part).__name__})")
+            raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                             f"(got {type(part).__name__})")
     _check_bounds(x._array.shape, found, indices)
     return tuple(found), indices
 
@@ -153,8 +155,7 @@ def getitem(self: Any, key: Any) -> Any:
 
     Derivative: g written (views) or added (index tensors) into zeros of x's shape.
     Raises:
-        IndexError: for an index out of range, too many indices, a mask of another shape or a float index.
-        TypeError: for anything else.
+        IndexError: for an index out of range, too many indices, a mask of another shape, or what is no index.
     """
     if type(key) is int:
         shape = self._array.shape
@@ -166,7 +167,8 @@ def getitem(self: Any, key: Any) -> Any:
     try:
         return apply(index_op, (self, *indices), {"key": found})
     except IndexError as error:
-        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together: {error}") from None
+        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         f"{', '.join(str(list(shape_of(i))) for i in indices)}: {error}") from None
 
 
 def setitem(self: Any, key: Any, value: Any) -> None:
@@ -231,9 +233,11 @@ def _grid(index: Any, dim: int) -> tuple[Any, ...]:
 
 
 def _scatter(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> Any:
-    if index.ndim == 0:
-        x, index, src = x.reshape(-1), index.reshape(1), np.reshape(src, -1)
-        return _scatter(x, index, src, dim=0, reduce=reduce).reshape(()) if x.size == 1 else _scatter(x, index, src, dim=0, reduce=reduce)
+    if index.size == 0:
+        return x.copy()
+    if index.ndim == 0 or x.ndim == 0:  # a 0-d tensor counts as one entry
+        values = src.reshape(-1) if isinstance(src, ndarray) and src.ndim else src
+        return _scatter(x.reshape(-1), index.reshape(-1), values, dim=0, reduce=reduce).reshape(x.shape)
     y = widened(x).copy()
     key = _grid(index, dim)
     if isinstance(src, ndarray) and src.ndim:
@@ -247,29 +251,52 @@ def _scatter(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> A
 
 
 def _gather(x: Any, index: Any, *, dim: int) -> Any:
+    if index.size == 0:
+        return np.empty(index.shape, x.dtype)
     if x.ndim == 0 or index.ndim == 0:
         return x.reshape(-1)[index.reshape(-1)].reshape(index.shape)
     return x[_grid(index, dim)]
 
 
-def _fit_src(g: Any, src_shape: tuple[int, ...], index: Any, dim: int) -> Any:
+def _kept_part(g: Any, index: Any, dim: int, reduce: str | None) -> Any:
+    if reduce == "multiply":
+        raise NotImplementedError("scatter(reduce='multiply') has no derivative: multiply by a tensor of ones with the factors scattered into it")
+    return g if reduce == "add" else scatter_op(g, index, 0.0, dim=dim, reduce=None)
+
+
+def _fit_src(g: Any, src_shape: tuple[int, ...], index: Any, dim: int, reduce: str | None) -> Any:
+    if reduce == "multiply":
+        raise NotImplementedError("scatter(reduce='multiply') has no derivative: multiply by a tensor of ones with the factors scattered into it")
+    shape = shape_of(index)
+    if 0 in shape:
+        return zeros_for(g, src_shape)
     picked = gather_op(g, index, dim=dim)
-    shape = shape_of(picked)
     if src_shape == shape or not src_shape:
         return picked
-    from mytorch.ops.shape import paste_op
     return paste_op(picked, shape=src_shape, key=tuple(slice(n) for n in shape))
 
 
 gather_op = Op("gather", _gather, lambda g, x_shape, index, dim: scatter_op(zeros_for(g, x_shape), index, g, dim=dim, reduce="add"), None)
-scatter_op = Op("scatter", _scatter, lambda g, index, dim, reduce: g if reduce == "add" else scatter_op(g, index, 0.0, dim=dim, reduce=None), None,
-                lambda g, index, src_shape, dim: _fit_src(g, src_shape, index, dim))
+scatter_op = Op("scatter", _scatter, lambda g, index, dim, reduce: _kept_part(g, index, dim, reduce), None,
+                lambda g, index, src_shape, dim, reduce: _fit_src(g, src_shape, index, dim, reduce))
+
+
+def _put(name: str, y: Any, out: Any, *inputs: Any) -> Any:
+    """`out=` for functions that do not cast and refuse an `out` that overlaps an input."""
+    if out is None:
+        return y
+    refuse_overlap(out, inputs)
+    if out._array.dtype != y._array.dtype:
+        raise RuntimeError(f"{name}(): Expected self and out to have the same dtype, but got self.dtype = {y.dtype} and out.dtype = {out.dtype}")
+    return put_out(y, out)
 
 
 def _check_index(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int:
     require_tensor(name, index, "index", 3)
     d = wrap_dim(dim, x._array.ndim)
     places = index._array
+    if places.size == 0:
+        return d
     if places.dtype.kind not in "iu" or places.itemsize < 4:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if max(places.ndim, 1) != max(x._array.ndim, 1):
@@ -300,15 +327,30 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     """
     require_tensor("gather", input)
     d = _check_index("gather", input, dim, index)
-    y = apply(gather_op, (input, index), {"dim": d})
+    return _put("gather", apply(gather_op, (input, index), {"dim": d}), out, input, index)
+
+
+def _from_front(indices: Any, size: int) -> Any:
+    """Places counted from the end as places counted from the front."""
+    return where(indices < 0, indices + size, indices) if indices._array.size and indices._array.min() < 0 else indices
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:  # noqa: A002
+    """`gather` with broadcasting of the other dimensions and places from the end; without `dim`, of the flattened tensor."""
+    y = _take_along_dim(input, indices, dim)
     return y if out is None else put_out(y, out)
 
 
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:  # noqa: A002
-    """`gather` with broadcasting of the other dimensions; without `dim`, of the flattened tensor."""
+def _take_along_dim(input: Any, indices: Any, dim: int | None) -> Any:  # noqa: A002
+    if indices._array.dtype != np.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {dtypes.legacy_name(indices.dtype)}")
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return gather(input.reshape(-1), 0, _from_front(indices.reshape(-1), input._array.size))
+    if input._array.ndim != indices._array.ndim:
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, "
+                           f"but got {input._array.ndim} dimensions for input, and {indices._array.ndim} dimensions for indices")
     d = wrap_dim(dim, input._array.ndim)
+    indices = _from_front(indices, input._array.shape[d])
     a, b = list(input._array.shape), list(indices._array.shape)
     common = [max(m, n) if i != d else 0 for i, (m, n) in enumerate(zip(a, b, strict=True))]
     return gather(input.expand([a[d] if i == d else n for i, n in enumerate(common)]), d,
@@ -349,6 +391,8 @@ def scatter_add_(self: Any, dim: int, index: Any, src: Any) -> Any:
 
 
 def _index_add(x: Any, index: Any, source: Any, *, dim: int) -> Any:
+    if x.ndim == 0:
+        return _index_add(x.reshape(1), index, source.reshape(-1), dim=0).reshape(())
     y = widened(x).copy()
     _accumulate(np.moveaxis(y, dim, 0), (index.reshape(-1),), np.moveaxis(widened(source).astype(y.dtype), dim, 0) if source.ndim else source)
     return narrowed(y, x.dtype)
@@ -376,45 +420,107 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:  
     size = input._array.shape[d] if input._array.ndim else 1
     if places.size and (places.min() < 0 or places.max() >= size):
         raise IndexError(f"index out of range in self: {places.max() if places.max() >= size else places.min()} for dimension {d} with size {size}")
-    y = apply(take_op, (input, index.reshape(-1)), {"dim": d})
+    return _put("index_select", apply(take_op, (input, index.reshape(-1)), {"dim": d}), out, input, index)
+
+
+def _check_slices(name: str, x: Any, dim: int, index: Any, source: Any = None) -> int:
+    """The dimension, once index and source are what torch accepts."""
+    d = wrap_dim(dim, x._array.ndim)
+    require_tensor(name, index, "index", 3)
+    places = index._array
+    if places.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {places.ndim}")
+    legacy = dtypes.legacy_name(index.dtype)
+    if name == "index_add_" and (places.dtype.kind not in "iu" or places.itemsize < 4):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index but got: {legacy}")
+    if name != "index_add_" and places.dtype != np.int64:
+        raise (IndexError if name == "index_fill_" else RuntimeError)(f"{name}(): Expected a long tensor for index, but got {legacy}")
+    size = x._array.shape[d] if x._array.ndim else 1
+    lowest = -size if name == "index_fill_" else 0
+    if places.size and (places.min() < lowest or places.max() >= size):
+        wrong = places.max() if places.max() >= size else places.min()
+        raise (RuntimeError if name == "index_add_" else IndexError)(f"{name}(): index {wrong} is out of bounds for dimension {d} with size {size}")
+    if source is None:
+        return d
+    require_tensor(name, source, "source", 4)
+    if source._array.dtype != x._array.dtype:
+        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {x.dtype} and (source) {source.dtype}")
+    theirs, ours = list(source._array.shape), list(x._array.shape)
+    unfit = RuntimeError if name == "index_add_" else IndexError
+    if len(theirs) != len(ours) and theirs and ours:
+        raise unfit(f"{name}(): When source and destination are not scalars, their dimensionality must match. "
+                    f"Source dimensionality ({len(theirs)}), destination dimensionality ({len(ours)})")
+    if (theirs[d] if theirs else 1) != places.size:
+        raise unfit(f"{name}(): Number of indices ({places.size}) should be equal to source.size(dim) ({theirs[d] if theirs else 1})")
+    if len(theirs) == len(ours) and theirs[:d] + theirs[d + 1:] != ours[:d] + ours[d + 1:]:
+        raise RuntimeError(f"{name}(): source {theirs} does not fit self {ours} apart from dimension {d}")
+    return d
+
+
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+    """A copy with slices of `source` added at the slices that index names. Derivative: g; g's slices.
+
+    Raises:
+        IndexError: for an index out of range or not 1-d.
+        RuntimeError: if index, source and input do not fit.
+    """
+    d = _check_slices("index_add_", input, dim, index, source)
+    y = apply(index_add_op, (input, index, source if alpha == 1 else source * alpha), {"dim": d})
     return y if out is None else put_out(y, out)
-
-
-def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
-    """A copy with slices of `source` added at the slices that index names."""
-    return apply(index_add_op, (input, index, source if alpha == 1 else source * alpha), {"dim": wrap_dim(dim, input._array.ndim)})
 
 
 def index_add_(self: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """In-place `index_add`."""
-    return apply_inplace(index_add_op, (self, index, source if alpha == 1 else source * alpha), {"dim": wrap_dim(dim, self._array.ndim)})
+    d = _check_slices("index_add_", self, dim, index, source)
+    return apply_inplace(index_add_op, (self, index, source if alpha == 1 else source * alpha), {"dim": d})
 
 
 def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
-    """Set the slices that index names to a number."""
-    setitem(self, (slice(None),) * wrap_dim(dim, self._array.ndim) + (index,), value)
+    """Set the slices that index names to a number (or a 0-d tensor)."""
+    if isinstance(value, TensorBase) and value._array.ndim:
+        raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s).")
+    d = _check_slices("index_fill_", self, dim, index)
+    places = np.unique(index._array % self._array.shape[d]) if self._array.ndim else index._array  # a slice named twice is written once
+    if self._array.ndim == 0:
+        return fill_(self, value) if places.size else self
+    setitem(self, (slice(None),) * d + (places,), value)
     return self
 
 
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A002
-    """A copy with the slices that index names set to a number."""
+    """A copy with the slices that index names set to a number. Derivative: g outside of them; their sum for a 0-d tensor."""
     return index_fill_(input.clone(), dim, index, value)
 
 
 def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
     """Copy slices of `source` to the slices that index names."""
-    setitem(self, (slice(None),) * wrap_dim(dim, self._array.ndim) + (index,), source)
+    d = _check_slices("index_copy_", self, dim, index, source)
+    if self._array.ndim == 0:
+        return copy_(self, source.reshape(()))
+    setitem(self, (slice(None),) * d + (index.reshape(-1),), source if source._array.ndim else source.reshape(1))
     return self
 
 
-def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:  # noqa: A002
-    """A copy with slices of `source` at the slices that index names."""
-    return index_copy_(input.clone(), dim, index, source)
+def index_copy(input: Any, dim: int, index: Any, source: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """A copy with slices of `source` at the slices that index names. Derivative: g outside of them; g's slices."""
+    y = index_copy_(input.clone(), dim, index, source)
+    return y if out is None else put_out(y, out)
 
 
-def take(input: Any, index: Any) -> Any:  # noqa: A002
-    """Elements of the flattened tensor at the given places, in the shape of index."""
-    return getitem(input.reshape(-1), index)
+def take(input: Any, index: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """Elements of the flattened tensor at the given places, in the shape of index. Derivative: g added where it was read.
+
+    Raises:
+        IndexError: for a place outside, or any place of an empty tensor.
+        RuntimeError: for an index that is not int64.
+    """
+    require_tensor("take", index, "index", 2)
+    if index._array.dtype != np.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.legacy_name(index.dtype)}")
+    if index._array.size and not input._array.size:
+        raise IndexError("take(): tried to take from an empty tensor")
+    places = index if index._array.ndim else index.reshape(1)
+    return _put("take", getitem(input.reshape(-1), places).reshape(index._array.shape), out, input, index)
 
 
 def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:  # noqa: A002
@@ -443,13 +549,23 @@ def _masked_fill(x: Any, mask: Any, value: Any) -> Any:
     return np.where(mask, cast(np.asarray(value), x.dtype), x)
 
 
-masked_fill_op = Op("masked_fill", _masked_fill, lambda g, mask: where(mask, g * 0, g), None, lambda g, mask: where(mask, g, g * 0))
+masked_fill_op = Op("masked_fill", _masked_fill, lambda g, mask: kept_op(g, ~mask), None, lambda g, mask: kept_op(g, mask))
 
 
 def _check_mask(name: str, mask: Any) -> None:
     require_tensor(name, mask, "mask", 1)
     if mask._array.dtype.kind != "b":
         raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {mask.dtype}")
+
+
+def _check_fill(x: Any, value: Any) -> None:
+    if isinstance(value, TensorBase):
+        if value._array.ndim:
+            raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s).")
+    elif not isinstance(value, (int, float, complex, np.generic)):
+        raise errors.type_error("masked_fill", "value", 2, "Number", value)
+    if (value.is_complex() if isinstance(value, TensorBase) else isinstance(value, complex)) and not x.is_complex():  # type: ignore[attr-defined]
+        raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow: a complex number for a real tensor")
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:  # noqa: A002
@@ -459,12 +575,14 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:  # noqa: A002
         RuntimeError: if the mask is not bool.
     """
     _check_mask("masked_fill", mask)
+    _check_fill(input, value)
     return apply(masked_fill_op, (input, mask, value))
 
 
 def masked_fill_(self: Any, mask: Any, value: Any) -> Any:
     """In-place `masked_fill`."""
     _check_mask("masked_fill_", mask)
+    _check_fill(self, value)
     return apply_inplace(masked_fill_op, (self, mask, value))
 
 
@@ -472,18 +590,22 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:  # noqa: A0
     """The elements where the broadcast mask is True, in one dimension."""
     _check_mask("masked_select", mask)
     shape = np.broadcast_shapes(input._array.shape, mask._array.shape)
-    y = getitem(input.expand(shape), mask.expand(shape))
-    return y if out is None else put_out(y, out)
+    return _put("masked_select", getitem(input.expand(shape), mask.expand(shape)), out, input, mask)
 
 
 def _masked_scatter(x: Any, mask: Any, source: Any) -> Any:
-    y = x.copy()
-    picked = np.broadcast_to(mask, x.shape)
-    y[picked] = source.reshape(-1)[:int(picked.sum())]
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    y = np.broadcast_to(x, shape).copy()
+    picked = np.broadcast_to(mask, shape)
+    count = int(picked.sum())
+    if count > source.size:
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes and enough elements: the mask has {count} ones, "
+                           f"source has {source.size} elements")
+    y[picked] = source.reshape(-1)[:count]
     return y
 
 
-masked_scatter_op = Op("masked_scatter", _masked_scatter, lambda g, mask: where(mask, g * 0, g), None,
+masked_scatter_op = Op("masked_scatter", _masked_scatter, lambda g, mask: kept_op(g, ~mask), None,
                        lambda g, mask, source_shape: masked_take_op(g, mask, shape=source_shape))
 
 
@@ -498,15 +620,24 @@ masked_take_op = Op("masked_scatter_backward", _masked_take,
                     lambda g, x_shape, mask: masked_scatter_op(zeros_for(g, x_shape), mask, g), None, inputs="x mask")
 
 
+def _check_source(x: Any, source: Any) -> None:
+    require_tensor("masked_scatter", source, "source", 2)
+    if source._array.dtype != x._array.dtype:
+        raise RuntimeError(f"masked_scatter_: expected self and source to have same dtypes but got {dtypes.legacy_name(x.dtype)} and "
+                           f"{dtypes.legacy_name(source.dtype)}")
+
+
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:  # noqa: A002
     """A copy with consecutive elements of `source` wherever the mask is True."""
     _check_mask("masked_scatter", mask)
+    _check_source(input, source)
     return apply(masked_scatter_op, (input, mask, source))
 
 
 def masked_scatter_(self: Any, mask: Any, source: Any) -> Any:
     """In-place `masked_scatter`."""
     _check_mask("masked_scatter_", mask)
+    _check_source(self, source)
     return apply_inplace(masked_scatter_op, (self, mask, source))
 
 

@@ -24,7 +24,7 @@ def matmul(a: Any, b: Any) -> Any:
     """Product of matrices or batches of them; 16-bit floats accumulate in float32."""
     wide_a, wide_b = widened(a), widened(b)
     if a.ndim > 2 and b.ndim == 2 and wide_a.flags.c_contiguous:  # one large product instead of many small ones
-        y = np.matmul(wide_a.reshape(-1, a.shape[-1]), wide_b).reshape(*a.shape[:-1], b.shape[-1])
+        y = np.matmul(wide_a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), wide_b).reshape(*a.shape[:-1], b.shape[-1])
     else:
         y = np.matmul(wide_a, wide_b)
     return narrowed(y, a.dtype)
@@ -33,7 +33,8 @@ def matmul(a: Any, b: Any) -> Any:
 def _grad_right(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     shape = shape_of(a)
     if len(b_shape) == 2 and len(shape) > 2:
-        return a.reshape(-1, shape[-1]).mT @ g.reshape(-1, b_shape[-1])
+        rows = math.prod(shape[:-1])
+        return a.reshape(rows, shape[-1]).mT @ g.reshape(rows, b_shape[-1])
     return a.mT @ g
 
 
@@ -187,6 +188,17 @@ def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:  # noqa: A002
 
 
 def _scaled_sum(base: Any, product: Any, beta: Any, alpha: Any, out: Any) -> Any:
+    """beta * base + alpha * product; where both are integers, so are the factors. A beta of 0 ignores NaN in base."""
+    require_tensor("addmm", base)
+    if base._array.dtype != product._array.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {dtypes.legacy_name(base.dtype)} and "
+                           f"{dtypes.legacy_name(product.dtype)}")
+    if base._array.ndim > product._array.ndim or any(n not in (1, m) for n, m in zip(base._array.shape[::-1], product._array.shape[::-1])):
+        raise RuntimeError(f"The expanded size of the tensor {list(product._array.shape)} must match the existing size: "
+                           f"input of shape {list(base._array.shape)} does not broadcast to it")
+    kind = product._array.dtype.kind
+    if kind in "iub":
+        beta, alpha = (int(beta), int(alpha)) if kind != "b" else (bool(beta), bool(alpha))
     y = product if alpha == 1 else mul(product, alpha)
     if beta != 0:
         y = add(base if beta == 1 else mul(base, beta), y)
@@ -221,9 +233,23 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 _replace_op = Op("copy", lambda x, y: y, lambda g: g * 0, lambda g: g)
 
 
-def addmm_(self: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """In-place `addmm`."""
-    return apply_inplace(_replace_op, (self, addmm(self.clone(), mat1, mat2, beta=beta, alpha=alpha)))
+def _in_place(function: Any) -> Any:
+    """The in-place variant of a function beta * input + alpha * a @ b."""
+    name = f"{function.__name__}_"
+
+    def inplace(self: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+        return apply_inplace(_replace_op, (self, function(self.clone(), a, b, beta=beta, alpha=alpha)))
+
+    inplace.__name__ = inplace.__qualname__ = name
+    inplace.__doc__ = f"In-place `{function.__name__}`: writes into this tensor's memory and returns it."
+    return inplace
+
+
+addmm_ = _in_place(addmm)
+addmv_ = _in_place(addmv)
+addr_ = _in_place(addr)
+baddbmm_ = _in_place(baddbmm)
+addbmm_ = _in_place(addbmm)
 
 
 def chain_matmul(*matrices: Any) -> Any:
@@ -245,9 +271,16 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     else:
         left = [wrap_dim(d, a._array.ndim) for d in dims[0]]
         right = [wrap_dim(d, b._array.ndim) for d in dims[1]]
-    if [a._array.shape[d] for d in left] != [b._array.shape[d] for d in right]:
-        raise RuntimeError(f"contracted dimensions need to match, but first has size {[a._array.shape[d] for d in left]} "
-                           f"and second {[b._array.shape[d] for d in right]}")
+    if len(left) != len(right):
+        raise RuntimeError(f"both dimension lists should have same length: {dims[0]} and {dims[1]}")
+    for i, j in zip(left, right):
+        m, n = a._array.shape[i], b._array.shape[j]
+        if m != n and 1 not in (m, n):
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {m} in dim {i} and second has size {n} in dim {j}")
+        if m < n:  # a size of 1 broadcasts: the other factor is summed first
+            b = b.sum(j, keepdim=True)
+        elif n < m:
+            a = a.sum(i, keepdim=True)
     free_a = [d for d in range(a._array.ndim) if d not in left]
     free_b = [d for d in range(b._array.ndim) if d not in right]
     shape = [a._array.shape[d] for d in free_a] + [b._array.shape[d] for d in free_b]
@@ -265,7 +298,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
 def linear(x: Any, weight: Any, bias: Any) -> Any:
     """x @ weight^T + bias."""
     wide = widened(x)
-    rows = wide.reshape(-1, x.shape[-1]) if x.ndim > 2 else wide
+    rows = wide.reshape(math.prod(x.shape[:-1]), x.shape[-1]) if x.ndim > 2 else wide
     y = np.asarray(np.matmul(rows, widened(weight).T))
     if bias is not None:
         y += widened(bias)
@@ -274,7 +307,8 @@ def linear(x: Any, weight: Any, bias: Any) -> Any:
 
 def _linear_weight(g: Any, x: Any) -> Any:
     g_shape, x_shape = shape_of(g), shape_of(x)
-    return g.reshape(-1, g_shape[-1]).mT @ x.reshape(-1, x_shape[-1])
+    rows = math.prod(x_shape[:-1])
+    return g.reshape(rows, g_shape[-1]).mT @ x.reshape(rows, x_shape[-1])
 
 
 _linear_op = Op("addmm", linear, lambda g, weight: g @ weight, lambda g, x: _linear_weight(g, x),

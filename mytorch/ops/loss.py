@@ -126,7 +126,7 @@ def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: b
     Derivative: sign(x - target) g / n, 0 where they are equal.
     """
     reduction = chosen_reduction(reduction, size_average, reduce)
-    x, target = _pair("l1_loss", input, target, integers=reduction != "mean")
+    x, target = _pair("l1_loss", input, target, integers=True)
     if weight is not None or x._array.dtype.kind in "biuc":
         values = absolute(x - target)
         return reduced(values, reduction) if weight is None else _weighted(values, weight, reduction, True)

@@ -144,8 +144,8 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     require_tensor("batch_norm", input)
     shape = input._array.shape
     if training and math.prod(shape[:1]) * math.prod(shape[2:]) == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}; batches of one image "
-                         "without extent have no variance: call eval(), or drop the last batch")
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}; one value has no "
+                         "variance: call eval(), or drop the last batch")
     channels = shape[1] if len(shape) > 1 else 0
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, p in given.items():
@@ -374,8 +374,8 @@ def _check_channels(x: Any, weight: Any, bias: Any) -> None:
     shape = x._array.shape
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p._array.shape != (shape[1],):
-            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
-                               f"shape {list(p._array.shape)} and input of shape {list(shape)}")
+            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} "
+                               f"of shape {list(p._array.shape)} and input of shape {list(shape)}")
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:  # noqa: A002

@@ -6,8 +6,11 @@ GRU reset, update, new; LSTM input, forget, cell, output.
 
 Forward: the input projections of all steps are one product, then each step is one product and its gates. Backward: the factors
 that do not depend on the incoming gradient are computed for all steps at once, then each step is a few multiplications and one
-product, and each weight gradient is one product at the end. The composites at the end of the file say the same step by step in
-plain operations: they are what a second derivative differentiates, and what the tests compare the kernels with.
+product, and each weight gradient is one product at the end. Gates are kept as planes (gate, row, feature), so that what a step
+touches is contiguous: NumPy is two to three times faster there than on columns of wide rows.
+
+The composites at the end of the file say the same step by step in plain operations: they are what a second derivative
+differentiates, and what the tests compare the kernels with.
 """
 
 from __future__ import annotations
@@ -40,10 +43,16 @@ def _fresh(state: Array) -> Array:
     return np.array(widened(state), order="C")
 
 
-def _projection(x: Array, weight: Array, bias: Array | None) -> Array:
-    y = np.matmul(widened(x).reshape(-1, x.shape[-1]), widened(weight).T)
+def _planes(weight: Array, gates: int) -> Array:
+    """A weight (gates * H, I) as one matrix (H, I) per gate."""
+    return widened(weight).reshape(gates, -1, weight.shape[1])
+
+
+def _projection(x: Array, weight: Array, bias: Array | None, gates: int) -> Array:
+    """W x + b of all rows, by gate: (gates, rows, H)."""
+    y = np.matmul(widened(x).reshape(-1, x.shape[-1]), _planes(weight, gates).mT)
     if bias is not None:
-        y += bias
+        y += bias.reshape(gates, 1, -1)
     return y
 
 
@@ -53,8 +62,12 @@ def _total_bias(b_ih: Array | None, b_hh: Array | None) -> Array | None:
     return widened(b_ih) + widened(b_hh)
 
 
-def _transposed(weight: Array) -> Array:
-    return np.ascontiguousarray(widened(weight).T)  # copied once, read by every step
+def _transposed(weight: Array, gates: int) -> Array:
+    return np.ascontiguousarray(_planes(weight, gates).mT)  # copied once, read by every step
+
+
+def _by_rows(planes: Array) -> Array:
+    return np.ascontiguousarray(planes.transpose(1, 0, 2)).reshape(planes.shape[1], -1)
 
 
 def _as_output(rows: Array, x: Array) -> Array:
@@ -105,8 +118,8 @@ def rnn_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
 
     Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps (T, B, H) or (rows, H), last h (B, H), h again for backward.
     """
-    hidden = _projection(x, w_ih, _total_bias(b_ih, b_hh))
-    h, w = _fresh(h0), _transposed(w_hh)
+    hidden = _projection(x, w_ih, _total_bias(b_ih, b_hh), 1)[0]
+    h, w = _fresh(h0), _transposed(w_hh, 1)[0]
     product = np.empty_like(h)
     for rows in _steps(batch_sizes, reverse):
         step = hidden[rows]
@@ -146,29 +159,28 @@ def gru_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
               batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Array, ...]:
     """r, z = sigmoid(W_ih x_t + b_ih + W_hh h + b_hh); q = W_hn h + b_hn; n = tanh(W_in x_t + b_in + r q); h_t = n + z (h - n).
 
-    Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps, last h (B, H); for backward, all by rows: h before the step (H),
-        gates r, z, n (3H), q (H).
+    Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps, last h (B, H); for backward h before each step (rows, H),
+        gates r, z, n (3, rows, H), q (rows, H).
     """
-    h, w = _fresh(h0), _transposed(w_hh)
-    size = h.shape[1]
-    bias, bias_q = _gru_biases(b_ih, b_hh, size)
-    gates = _projection(x, w_ih, bias)
-    y, previous, q = (np.empty((len(gates), size), gates.dtype) for _ in range(3))
-    product, scratch = np.empty((len(h), 3 * size), gates.dtype), np.empty_like(h)
+    h, w = _fresh(h0), _transposed(w_hh, 3)
+    bias, bias_q = _gru_biases(b_ih, b_hh, h.shape[1])
+    gates = _projection(x, w_ih, bias, 3)
+    y, previous, q = (np.empty(gates.shape[1:], gates.dtype) for _ in range(3))
+    product, scratch = np.empty((3, *h.shape), gates.dtype), np.empty_like(h)
     for rows in _steps(batch_sizes, reverse):
-        step = gates[rows]
-        count = len(step)
-        state, n, candidate, t = h[:count], step[:, 2 * size:], q[rows], scratch[:count]
+        step, candidate = gates[:, rows], q[rows]
+        count = len(candidate)
+        state, n, t = h[:count], step[2], scratch[:count]
         previous[rows] = state
-        recurrent = np.matmul(state, w, out=product[:count])
-        both = step[:, :2 * size]
-        both += recurrent[:, :2 * size]
-        _sigmoid(both)
-        np.add(recurrent[:, 2 * size:], bias_q, out=candidate)
-        n += np.multiply(step[:, :size], candidate, out=t)
+        recurrent = np.matmul(state, w, out=product[:, :count])
+        reset_update = step[:2]
+        reset_update += recurrent[:2]
+        _sigmoid(reset_update)
+        np.add(recurrent[2], bias_q, out=candidate)
+        n += np.multiply(step[0], candidate, out=t)
         np.tanh(n, out=n)
         state -= n
-        state *= step[:, size:2 * size]
+        state *= step[1]
         state += n
         y[rows] = state
     return _as_output(y, x), narrowed(h, x.dtype), previous, gates, q
@@ -188,31 +200,33 @@ def _gru_biases(b_ih: Array | None, b_hh: Array | None, size: int) -> tuple[Arra
 def gru_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, previous: Array, gates: Array,
                    q: Array, *, batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); None where `needs` is False."""
+    r, z, n = gates
     size = q.shape[1]
-    r, z, n = gates[:, :size], gates[:, size:2 * size], gates[:, 2 * size:]
-    d = np.empty_like(gates)  # the slopes of r and z, then the gradients of W_hh h + b_hh
-    np.multiply(gates[:, :2 * size], 1 - gates[:, :2 * size], out=d[:, :2 * size])
-    d[:, :size] *= q
-    d[:, size:2 * size] *= previous - n
-    d_n = (1 - z) * (1 - np.square(n))
-    gy, dh, w = _incoming(gy, size), _final(gh, h0), widened(w_hh)
-    product = np.empty_like(dh)
+    d = np.subtract(1, gates)  # becomes the gradient of W_hh h + b_hh
+    d_n = d[1] * (1 - np.square(n))  # becomes that of W_in x + b_in
+    d[:2] *= gates[:2]
+    d[0] *= q
+    d[1] *= previous - n
+    gy, dh, w = _incoming(gy, size), _final(gh, h0), _planes(w_hh, 3)
+    product = np.empty((3, *dh.shape), dh.dtype)
     for rows in reversed(_steps(batch_sizes, reverse)):
-        step, step_n = d[rows], d_n[rows]
-        count = len(step)
+        step, step_n = d[:, rows], d_n[rows]
+        count = len(step_n)
         state = dh[:count]
         if gy is not None:
             state += gy[rows]
         step_n *= state
-        step[:, :size] *= step_n
-        step[:, size:2 * size] *= state
-        np.multiply(step_n, r[rows], out=step[:, 2 * size:])
+        step[0] *= step_n
+        step[1] *= state
+        np.multiply(step_n, r[rows], out=step[2])
         state *= z[rows]
-        state += np.matmul(step, w, out=product[:count])
-    dw_hh = np.matmul(d.T, previous) if needs[3] else None
-    db_hh = d.sum(0) if needs[5] else None
-    d[:, 2 * size:] = d_n  # now the gradients of W_ih x + b_ih
-    dx, dw_ih, db_ih = _input_grads(d, x, w_ih, (needs[0], needs[2], needs[4]))
+        for part in np.matmul(step, w, out=product[:, :count]):
+            state += part
+    flat = _by_rows(d)
+    dw_hh = np.matmul(flat.T, previous) if needs[3] else None
+    db_hh = flat.sum(0) if needs[5] else None
+    flat[:, 2 * size:] = d_n
+    dx, dw_ih, db_ih = _input_grads(flat, x, w_ih, (needs[0], needs[2], needs[4]))
     return dx, dh, dw_ih, dw_hh, db_ih, db_hh
 
 
@@ -224,33 +238,31 @@ def lstm_layer(x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: A
                batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Array, ...]:
     """i, f, o = sigmoid(...), g = tanh(...) of W_ih x_t + b_ih + W_hh h + b_hh; c_t = f c + i g; h_t = o tanh(c_t), times W_hr if given.
 
-    Shape: x (T, B, I) or (rows, I), h0 (B, P), c0 (B, H) -> h of all steps (T, B, P) or (rows, P), last h, last c; for backward, all
-        by rows: h before the step (P), gates i, f, g, o (4H), c after the step (H).
+    Shape: x (T, B, I) or (rows, I), h0 (B, P), c0 (B, H) -> h of all steps (T, B, P) or (rows, P), last h, last c; for backward
+        h before each step (rows, P), gates i, f, g, o (4, rows, H), c after each step (rows, H).
     """
-    h, c, w = _fresh(h0), _fresh(c0), _transposed(w_hh)
-    w_project = None if w_hr is None else _transposed(w_hr)
-    size = c.shape[1]
-    gates = _projection(x, w_ih, _total_bias(b_ih, b_hh))
-    y, previous = (np.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(2))
-    cells = np.empty((len(gates), size), gates.dtype)
-    product, scratch = np.empty((len(h), 4 * size), gates.dtype), np.empty_like(c)
+    h, c, w = _fresh(h0), _fresh(c0), _transposed(w_hh, 4)
+    w_project = None if w_hr is None else _transposed(w_hr, 1)[0]
+    gates = _projection(x, w_ih, _total_bias(b_ih, b_hh), 4)
+    y, previous = (np.empty((gates.shape[1], h.shape[1]), gates.dtype) for _ in range(2))
+    cells, product, scratch = np.empty(gates.shape[1:], gates.dtype), np.empty((4, *c.shape), gates.dtype), np.empty_like(c)
     for rows in _steps(batch_sizes, reverse):
-        step = gates[rows]
-        count = len(step)
-        state, cell, t, g = h[:count], c[:count], scratch[:count], step[:, 2 * size:3 * size]
+        step = gates[:, rows]
+        count = step.shape[1]
+        state, cell, t = h[:count], c[:count], scratch[:count]
         previous[rows] = state
-        step += np.matmul(state, w, out=product[:count])
-        _sigmoid(step[:, :2 * size])
-        np.tanh(g, out=g)
-        _sigmoid(step[:, 3 * size:])
-        cell *= step[:, size:2 * size]
-        cell += np.multiply(step[:, :size], g, out=t)
+        step += np.matmul(state, w, out=product[:, :count])
+        _sigmoid(step[:2])
+        np.tanh(step[2], out=step[2])
+        _sigmoid(step[3])
+        cell *= step[1]
+        cell += np.multiply(step[0], step[2], out=t)
         cells[rows] = cell
         np.tanh(cell, out=t)
         if w_project is None:
-            np.multiply(t, step[:, 3 * size:], out=state)
+            np.multiply(t, step[3], out=state)
         else:
-            t *= step[:, 3 * size:]
+            t *= step[3]
             np.matmul(t, w_project, out=state)
         y[rows] = state
     return _as_output(y, x), narrowed(h, x.dtype), narrowed(c, x.dtype), previous, gates, cells
@@ -261,51 +273,45 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
                     w_hr: Array | None, previous: Array, gates: Array, cells: Array, *, batch_sizes: tuple[int, ...], reverse: bool,
                     needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr); None where `needs` is False."""
-    size = cells.shape[1]
     tanh_c = np.tanh(cells)
     d, to_cell = _lstm_slopes(gates, tanh_c, _before(cells, c0, batch_sizes, reverse))
-    f, by_gate = gates[:, size:2 * size], d.reshape(-1, 4, size)
-    gy, dh, dc, w = _incoming(gy, previous.shape[1]), _final(gh, h0), _final(gc, c0), widened(w_hh)
+    gy, dh, dc, w = _incoming(gy, previous.shape[1]), _final(gh, h0), _final(gc, c0), _planes(w_hh, 4)
     w_project = None if w_hr is None else widened(w_hr)
     projected = None if w_hr is None else np.empty_like(previous)  # the gradient of each step's h
+    product = np.empty((4, *dh.shape), dh.dtype)
     for rows in reversed(_steps(batch_sizes, reverse)):
-        step, through = by_gate[rows], to_cell[rows]
-        state, cell = dh[:len(step)], dc[:len(step)]
+        step, through = d[:, rows], to_cell[rows]
+        count = len(through)
+        state, cell = dh[:count], dc[:count]
         if gy is not None:
             state += gy[rows]
         inner = state
         if projected is not None:
             projected[rows] = state
             inner = np.matmul(state, w_project)
-        step[:, 3] *= inner
+        step[3] *= inner
         through *= inner
         cell += through
-        step[:, :3] *= cell[:, None]
-        cell *= f[rows]
-        np.matmul(d[rows], w, out=state)
-    dx, dw_ih, db = _input_grads(d, x, w_ih, (needs[0], needs[3], needs[5] or needs[6]))
-    dw_hh = np.matmul(d.T, previous) if needs[4] else None
-    dw_hr = np.matmul(projected.T, gates[:, 3 * size:] * tanh_c) if projected is not None else None
+        step[:3] *= cell
+        cell *= gates[1, rows]
+        np.add.reduce(np.matmul(step, w, out=product[:, :count]), axis=0, out=state)
+    flat = _by_rows(d)
+    dx, dw_ih, db = _input_grads(flat, x, w_ih, (needs[0], needs[3], needs[5] or needs[6]))
+    dw_hh = np.matmul(flat.T, previous) if needs[4] else None
+    dw_hr = np.matmul(projected.T, gates[3] * tanh_c) if projected is not None else None
     return dx, dh, dc, dw_ih, dw_hh, db, db, dw_hr
 
 
 def _lstm_slopes(gates: Array, tanh_c: Array, c_before: Array) -> tuple[Array, Array]:
     """What the step's gradient multiplies: slopes of the gates i, f, g (by that of c) and o (by that of h), and of c by h."""
-    size = tanh_c.shape[1]
-    i, f, g, o = (gates[:, k * size:(k + 1) * size] for k in range(4))
-    d = 1 - gates
+    i, _, g, o = gates
+    d = np.subtract(1, gates)
     d *= gates
-    d[:, :size] *= g
-    d[:, size:2 * size] *= c_before
-    d[:, 3 * size:] *= tanh_c
-    slope = d[:, 2 * size:3 * size]
-    np.square(g, out=slope)
-    np.subtract(1, slope, out=slope)
-    slope *= i
-    to_cell = np.square(tanh_c)
-    np.subtract(1, to_cell, out=to_cell)
-    to_cell *= o
-    return d, to_cell
+    d[0] *= g
+    d[1] *= c_before
+    d[2] = (1 - np.square(g)) * i
+    d[3] *= tanh_c
+    return d, (1 - np.square(tanh_c)) * o
 
 
 # ---- the same, in plain operations --------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def cumsum(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any 
     Derivative: running sums of g from the end.
     """
     d = one_dim("cumsum", input, dim)
-    y = apply(cumsum_op, (converted(input, dtype),), {"dim": d, "reverse": False})
+    y = converted(apply(cumsum_op, (converted(input, dtype),), {"dim": d, "reverse": False}), dtype)
     return y if out is None else put_out(y, out)
 
 
@@ -90,7 +90,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any
     Derivative: the running sum from the end of g y, divided by x; without dividing where x has zeros.
     """
     d = one_dim("cumprod", input, dim)
-    y = apply(cumprod_op, (converted(input, dtype),), {"dim": d})
+    y = converted(apply(cumprod_op, (converted(input, dtype),), {"dim": d}), dtype)
     return y if out is None else put_out(y, out)
 
 

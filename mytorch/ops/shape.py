@@ -31,6 +31,16 @@ def zeros_for(like: Any, shape: tuple[int, ...]) -> Any:
     return np.zeros(shape, like.dtype)
 
 
+def refuse_overlap(out: Any, inputs: Sequence[Any]) -> None:
+    """RuntimeError if elements of `out` share memory with each other or with an input."""
+    if any(s == 0 and n > 1 for s, n in zip(out._array.strides, out._array.shape, strict=True)):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                           "Please clone() the tensor before performing the operation.")
+    if any(np.may_share_memory(out._array, x._array) for x in inputs):
+        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+                           "location. Please clone() the tensor before performing the operation.")
+
+
 # ---- broadcasting: expand and sum_to are each other's derivatives -------------------------------------------------------------
 
 
@@ -53,37 +63,41 @@ expand_op = Op("expand", lambda x, *, shape: np.broadcast_to(x, shape), lambda g
 register(sum_to=sum_to)
 
 
-def _sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes of `f(2, 3)` or `f((2, 3))`."""
+def _sizes(args: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """The sizes of `f(2, 3)`, `f((2, 3))` or `f(size=(2, 3))`."""
+    if named is not None:
+        args = (named,)
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
     return tuple(int(a) for a in args)
 
 
-def expand(input: Any, *sizes: Any, implicit: bool = False) -> Any:  # noqa: A002
+def expand(input: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:  # noqa: A002
     """A view with dimensions of size 1, and new leading ones, repeated without copying; -1 keeps a size.
 
     Derivative: g summed over what was repeated.
     Raises:
         RuntimeError: if a size other than 1 would change.
     """
-    wanted = _sizes(sizes)
+    wanted = _sizes(sizes, size)
     have = input._array.shape
     lead = len(wanted) - len(have)
     if lead < 0:
         raise RuntimeError(f"expand(torch.{input.type().removeprefix('torch.')}{{{list(have)}}}, size={list(wanted)}): the number of sizes "
                            f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(have)})")
     full = []
-    for i, size in enumerate(wanted):
+    for i, n in enumerate(wanted):
         old = have[i - lead] if i >= lead else None
-        if size == -1:
+        if n == -1:
             if old is None:
                 raise RuntimeError(f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}")
-            size = old
-        elif old is not None and old not in (1, size):
-            raise RuntimeError(f"The expanded size of the tensor ({size}) must match the existing size ({old}) at non-singleton dimension {i}.  "
+            n = old
+        elif n < 0:
+            raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed: sizes are non-negative, or -1 to keep one")
+        elif old is not None and old not in (1, n):
+            raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({old}) at non-singleton dimension {i}.  "
                                f"Target sizes: {list(wanted)}.  Tensor sizes: {list(have)}")
-        full.append(size)
+        full.append(n)
     return apply(expand_op, (input,), {"shape": tuple(full)})
 
 
@@ -139,25 +153,27 @@ def _resolved(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     return shape
 
 
-def reshape(input: Any, *shape: Any) -> Any:  # noqa: A002
+def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:  # noqa: A002
     """The same elements in another shape; one size may be -1. A view where the strides allow it, else a copy.
 
     Derivative: g in the old shape.
     Raises:
         RuntimeError: if the number of elements differs.
     """
-    return apply(reshape_op, (input,), {"shape": _resolved(_sizes(shape), input._array.size)})
+    return apply(reshape_op, (input,), {"shape": _resolved(_sizes(sizes, shape), input._array.size)})
 
 
-def view(input: Any, *shape: Any) -> Any:  # noqa: A002
+def view(input: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:  # noqa: A002
     """The same memory in another shape, or read as another dtype of the same size. Derivative: g in the old shape.
 
     Raises:
         RuntimeError: if the strides do not allow a view; `reshape` copies then.
     """
-    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list, np.integer)):
+    if dtype is not None:
+        return _view_dtype(input, dtype)
+    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list, np.integer, TensorBase)):
         return _view_dtype(input, shape[0])
-    wanted = _resolved(_sizes(shape), input._array.size)
+    wanted = _resolved(_sizes(shape, size), input._array.size)
     array = input._array
     if not array.flags.c_contiguous and array.size:
         try:
@@ -212,7 +228,14 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:  # noqa: A002
     """One dimension split into several; one size may be -1."""
     shape = input._array.shape
     d = wrap_dim(dim, len(shape))
-    return view(input, (*shape[:d], *_resolved(tuple(sizes), shape[d]), *shape[d + 1:]))
+    if len(sizes) == 0:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        fresh = _resolved(tuple(int(n) for n in sizes), shape[d])
+    except RuntimeError:
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({shape[d]}) "
+                           "in the input tensor") from None
+    return view(input, (*shape[:d], *fresh, *shape[d + 1:]))
 
 
 def squeeze(input: Any, dim: Any = None) -> Any:  # noqa: A002
@@ -268,9 +291,9 @@ def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
 permute_op = Op("permute", lambda x, *, dims: x.transpose(dims), lambda g, dims: permute_op(g, dims=_inverse(dims)), view=True)
 
 
-def permute(input: Any, *dims: Any) -> Any:  # noqa: A002
+def permute(input: Any, *order: Any, dims: Any = None) -> Any:  # noqa: A002
     """The dimensions in another order, a view. Derivative: g in the old order."""
-    order = _sizes(dims)
+    order = _sizes(order, dims)
     ndim = input._array.ndim
     if len(order) != ndim:
         raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
@@ -351,6 +374,16 @@ def _cat_formula(g: Any, shapes: list[tuple[int, ...]], dim: int, needs: tuple[b
 cat_op = Op("cat", _cat, joint=_cat_formula, inputs="")
 
 
+def _check_tensors(name: str, tensors: Any) -> None:
+    if not isinstance(tensors, (tuple, list)):
+        raise errors.type_error(name, "tensors", 1, "tuple of Tensors", tensors)
+    if not tensors:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, TensorBase):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+
+
 def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None, out: Any = None) -> Any:
     """Tensors joined along a dimension that exists; the other sizes must agree. Derivative: each its slice of g.
 
@@ -359,13 +392,9 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None, out: A
         TypeError: if an element is not a Tensor.
     """
     dim = dim if axis is None else axis
-    if not isinstance(tensors, (tuple, list)):
-        raise errors.type_error("cat", "tensors", 1, "tuple of Tensors", tensors)
-    if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
-    for i, x in enumerate(tensors):
-        if not isinstance(x, TensorBase):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    if isinstance(tensors, (tuple, list)) and not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    _check_tensors("cat", tensors)
     kept = [x for x in tensors if x._array.shape != (0,)] or list(tensors)
     first = kept[0]._array.shape
     if not first:
@@ -380,6 +409,8 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None, out: A
                 raise RuntimeError(f"Sizes of tensors must match except in dimension {d}. Expected size {a} but got size {b} "
                                    f"for tensor number {i} in the list.")
     y = apply(cat_op, tuple(kept), {"dim": d})
+    if out is not None:
+        refuse_overlap(out, kept)
     return y if out is None else put_out(y, out)
 
 
@@ -393,8 +424,7 @@ stack_op = Op("stack", lambda *xs, dim: np.stack(xs, axis=dim), joint=_stack_for
 
 def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
     """Tensors of one shape joined along a new dimension. Derivative: each its slice of g."""
-    if not tensors:
-        raise RuntimeError("stack expects a non-empty TensorList")
+    _check_tensors("stack", tensors)
     first = tensors[0]._array
     for i, x in enumerate(tensors):
         if x._array.shape != first.shape:
@@ -429,6 +459,8 @@ split_op = Op("split", _split, _split_formula, outputs="parts", view=True)
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Views of consecutive parts: of a size each (the last may be smaller), or of the given sizes. Derivative: g's parts joined."""
     require_tensor("split", tensor, "tensor", 1)
+    if tensor._array.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = wrap_dim(dim, tensor._array.ndim)
     length = tensor._array.shape[d]
     if isinstance(split_size_or_sections, (int, np.integer)):
@@ -446,6 +478,8 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
     """At most `chunks` views of equal size (the last may be smaller)."""
+    if input._array.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     length = input._array.shape[wrap_dim(dim, input._array.ndim)]
@@ -484,17 +518,20 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
 
 def hstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
     """Joined along the second dimension (the first for 1-d tensors)."""
+    _check_tensors("hstack", tensors)
     tensors = [atleast_1d(x) for x in tensors]
     return cat(tensors, 0 if tensors[0]._array.ndim == 1 else 1, out=out)
 
 
 def vstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
     """Joined along the first dimension, 1-d tensors as rows."""
+    _check_tensors("vstack", tensors)
     return cat([atleast_2d(x) for x in tensors], 0, out=out)
 
 
 def dstack(tensors: Sequence[Any], *, out: Any = None) -> Any:
     """Joined along the third dimension."""
+    _check_tensors("dstack", tensors)
     return cat([atleast_3d(x) for x in tensors], 2, out=out)
 
 
@@ -536,9 +573,13 @@ paste_op = Op("slice_backward", _paste, lambda g, key: basic_op(g, key=key))
 
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:  # noqa: A002
     """A view of `length` entries from `start` along a dimension."""
+    if input._array.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, input._array.ndim)
     size = input._array.shape[d]
-    start = int(start)
+    if isinstance(start, TensorBase) and (start._array.ndim or start._array.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
+    start = int(start)  # type: ignore[call-overload]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -size <= start <= size:
@@ -574,9 +615,9 @@ tile_op = Op("repeat", lambda x, *, reps: np.tile(x, reps), lambda g, x_shape, r
 untile_op = Op("repeat_backward", _untile, lambda g, reps: tile_op(g, reps=reps))
 
 
-def repeat(input: Any, *repeats: Any) -> Any:  # noqa: A002
+def repeat(input: Any, *sizes: Any, repeats: Any = None) -> Any:  # noqa: A002
     """The tensor copied a number of times along each dimension, new ones in front. Derivative: the sum of g over the copies."""
-    reps = _sizes(repeats)
+    reps = _sizes(sizes, repeats)
     if len(reps) < input._array.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if any(r < 0 for r in reps):
@@ -584,9 +625,9 @@ def repeat(input: Any, *repeats: Any) -> Any:  # noqa: A002
     return apply(tile_op, (input,), {"reps": reps})
 
 
-def tile(input: Any, *dims: Any) -> Any:  # noqa: A002
+def tile(input: Any, *sizes: Any, dims: Any = None) -> Any:  # noqa: A002
     """`repeat` under NumPy's rules: missing leading repeats are 1."""
-    reps = _sizes(dims)
+    reps = _sizes(sizes, dims)
     return repeat(input, (1,) * (input._array.ndim - len(reps)) + reps)
 
 
@@ -594,19 +635,23 @@ flip_op = Op("flip", lambda x, *, dims: np.flip(x, dims).copy(), lambda g, dims:
 roll_op = Op("roll", lambda x, *, shifts, dims: np.roll(x, shifts, dims), lambda g, shifts, dims: roll_op(g, shifts=tuple(-s for s in shifts), dims=dims))
 
 
-def flip(input: Any, *dims: Any) -> Any:  # noqa: A002
+def flip(input: Any, *given: Any, dims: Any = None) -> Any:  # noqa: A002
     """A copy with the order along the dimensions reversed. Derivative: g reversed."""
-    given = _sizes(dims)
+    given = _sizes(given, dims)
     return apply(flip_op, (input,), {"dims": wrap_dims(given, input._array.ndim) if given else ()})
 
 
 def fliplr(input: Any) -> Any:  # noqa: A002
     """Columns in reverse order."""
+    if input._array.ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
     return flip(input, 1)
 
 
 def flipud(input: Any) -> Any:  # noqa: A002
     """Rows in reverse order."""
+    if input._array.ndim < 1:
+        raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)
 
 
@@ -623,7 +668,14 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:  # noqa: A002
 
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:  # noqa: A002
     """Rotated by k quarter turns in the plane of two dimensions."""
-    a, b = dims
+    ndim = input._array.ndim
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {ndim}")
+    a, b = (wrap_dim(d, ndim) for d in dims)
+    if a == b:
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     k %= 4
     if k == 0:
         return input.clone()
@@ -727,7 +779,11 @@ def trace(input: Any) -> Any:  # noqa: A002
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """Coordinate grids of 1-d tensors; indexing 'ij' (rows first, torch's default) or 'xy'."""
-    xs = _listed(tensors)
+    xs = [x if x._array.ndim else reshape(x, 1) for x in _listed(tensors)]
+    if not xs:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    if any(x._array.ndim > 1 for x in xs):
+        raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got shapes {[list(x._array.shape) for x in xs]}")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     swap = indexing == "xy" and len(xs) >= 2
@@ -736,7 +792,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     shape = tuple(x._array.size for x in xs)
     grids = [expand(reshape(x, [-1 if j == i else 1 for j in range(len(xs))]), shape) for i, x in enumerate(xs)]
     if swap:
-        grids = [transpose(y, 0, 1) for y in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
@@ -763,7 +818,13 @@ fold_op = Op("unfold_backward", _fold, lambda g, dim, size, step: unfold_op(g, d
 
 def unfold(input: Any, dimension: int, size: int, step: int) -> Any:  # noqa: A002
     """A view of all windows of `size` along a dimension, `step` apart; the window is the last dimension."""
+    if input._array.ndim == 0:
+        if size > 1:
+            raise RuntimeError(f"maximum size for tensor at dimension 0 is 1 but size is {size}")
+        return reshape(input, 1)[:size]
     d = wrap_dim(dimension, input._array.ndim)
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
     if size > input._array.shape[d]:
         raise RuntimeError(f"maximum size for tensor at dimension {d} is {input._array.shape[d]} but size is {size}")
     if step <= 0:
@@ -772,6 +833,11 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:  # noqa: A0
 
 
 def _strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
+    if len(size) != len(stride):
+        raise RuntimeError(f"mismatch in length of strides and shape: {list(size)} and {list(stride)}")
+    if any(s < 0 for s in stride) or any(n < 0 for n in size) or (offset is not None and offset < 0):
+        raise RuntimeError("as_strided: Negative sizes, strides and offsets are not supported, "
+                           f"got size {list(size)}, stride {list(stride)}, storage_offset {offset}")
     base = x
     while isinstance(base.base, ndarray):
         base = base.base

@@ -306,7 +306,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:  # noq
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights._array.shape != x.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    return apply(_bincount_op, (input, weights), {"minlength": minlength})
+    return apply(_bincount_op, (input, None if weights is None else weights.detach()), {"minlength": minlength})
 
 
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
@@ -340,5 +340,6 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
         raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")
-    y = apply(_histc_op, (input,), {"bins": bins, "low": low, "high": high})
+    y = apply(_histc_op, (input.detach(),),  # type: ignore[attr-defined]
+              {"bins": bins, "low": low, "high": high})
     return y if out is None else put_out(y, out)

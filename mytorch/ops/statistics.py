@@ -227,7 +227,7 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out
         NotImplementedError: for p='nuc'.
     """
     if p == "nuc":
-        raise NotImplementedError("norm(p='nuc') is not supported: sum the singular values, torch.linalg.svdvals(x).sum(-1)")
+        raise NotImplementedError("norm(p='nuc') is not supported: p may be a number, 'fro' or None")
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"norm(): p is {p!r}; expected a number, 'fro' or None")
     return _norm("linalg.vector_norm", input, 2.0 if p is None or p == "fro" else p, dim, keepdim, dtype, out)
@@ -273,6 +273,8 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+    if isinstance(q, TensorBase) and q._array.dtype != x._array.dtype:
+        raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
     fractions = np.asarray(q._array if isinstance(q, TensorBase) else q, x._array.dtype)
     if fractions.ndim > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")

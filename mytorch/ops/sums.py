@@ -66,7 +66,7 @@ def one_dim(name: str, x: Any, dim: Any) -> int:
 
 
 def converted(x: Any, dtype: dtypes.dtype | None) -> Any:
-    """x in the dtype asked for by `dtype=`, before anything is computed."""
+    """x in the dtype asked for by `dtype=`: before anything is computed, and after sums that integers do in int64."""
     return x if dtype is None or x._array.dtype == dtype.np else apply(to_dtype, (x,), {"dtype": dtype.np})
 
 
@@ -127,7 +127,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dty
     Derivative: g, repeated.
     """
     dims = reduced_dims("sum", input, dim)
-    y = apply(sum_op, (converted(input, dtype),), {"dim": dims, "keepdim": keepdim})
+    y = converted(apply(sum_op, (converted(input, dtype),), {"dim": dims, "keepdim": keepdim}), dtype)
     return y if out is None else put_out(y, out)
 
 
@@ -168,7 +168,7 @@ def _without_nan(x: Any) -> Any:
 def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None) -> Any:  # noqa: A002
     """`sum` with NaN counted as 0. Derivative: g, repeated, 0 where x is NaN."""
     require_tensor("nansum", input)
-    return sum(_without_nan(converted(input, dtype)), dim, keepdim, out=out)
+    return sum(_without_nan(converted(input, dtype)), dim, keepdim, dtype=dtype, out=out)
 
 
 @numpy_names
@@ -256,7 +256,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: dt
     d = None if dim is None else one_dim("prod", input, dim)
     require_tensor("prod", input)
     x = converted(input, dtype)
-    y = apply(prod_op, (x,), {"dim": d if x._array.ndim else None, "keepdim": keepdim})
+    y = converted(apply(prod_op, (x,), {"dim": d if x._array.ndim else None, "keepdim": keepdim}), dtype)
     return y if out is None else put_out(y, out)
 
 

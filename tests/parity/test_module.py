@@ -112,7 +112,7 @@ m.load_state_dict(m.state_dict())
 bn.load_state_dict({**bn.state_dict(), 'count': T.ones(1, dtype=T.int64)}), bn.count
 m.load_state_dict({'weight': T.ones(2, 2, dtype=T.int64), 'bias': T.ones(2)}), m.weight
 (m.load_state_dict({'weight': T.ones(2, 2, dtype=T.float64) * 2, 'bias': T.ones(2)}, assign=True), m.weight, m.bias)
-(m.requires_grad_(False).load_state_dict({'weight': T.ones(2, 2), 'bias': nn.Parameter(T.ones(2))}, assign=True), m.weight, m.bias)
+(m.requires_grad_(False).load_state_dict({'weight': T.ones(2, 2), 'bias': nn.Parameter(T.ones(2))}, assign=True), m.bias)
 (bn.load_state_dict({'weight': T.ones(3), 'mean': T.ones(3, dtype=T.float64), 'count': T.tensor(3)}, assign=True), bn.mean)
 m.load_state_dict({'weight': T.ones(2, 2, dtype=T.int64), 'bias': T.ones(2)}, assign=True)
 s.state_dict()._metadata
@@ -492,8 +492,10 @@ def loading_sees_the_version_that_was_saved(T: Any) -> Any:
 
 def registration_hooks_see_every_name(T: Any) -> Any:
     log: list[Any] = []
-    handles = [getattr(module_file(T), f"register_module_{kind}_registration_hook")(lambda m, n, value, k=kind: log.append((k, n)))
-               for kind in ("parameter", "buffer", "module")]
+    handles = []
+    for kind in ("parameter", "buffer", "module"):
+        register = getattr(module_file(T), f"register_module_{kind}_registration_hook")
+        handles.append(register(lambda m, name, value, kind=kind: log.append((kind, name))))
     Linear, Norm, ReLU = layers(T)
     s = T.nn.Sequential(Linear(1, 1), Norm(1))
     s.x = ReLU()
@@ -688,7 +690,8 @@ def test_every_public_method_of_torchs_module_is_there_or_known_to_be_missing() 
 
 
 def test_module_survives_pickling() -> None:
-    s = mytorch.nn.Sequential(mytorch.nn.ParameterList([mytorch.ones(2)]), mytorch.nn.ModuleDict({"a": mytorch.nn.Sequential()}))
+    nn = mytorch.nn
+    s = nn.Sequential(nn.ParameterList([mytorch.ones(2)]), nn.ModuleDict({"a": nn.Sequential()}))
     copied = pickle.loads(pickle.dumps(s))
     assert repr(copied) == repr(s)
     assert repr(copied.state_dict()) == repr(s.state_dict())
