@@ -101,6 +101,7 @@ endef
 
 %/.stamp-core: %/.stamp-venv $(BUILD_INPUTS)
 	$*/bin/python -m $(PIP) install -e .
+	@$*/bin/python -m compileall -q mytorch  # where PYTHONDONTWRITEBYTECODE is set, every import would compile anew
 	@touch $@
 
 $(VENV)/.stamp-mnist: $(VENV)/.stamp-core

@@ -329,7 +329,7 @@ def draw(losses: list[float], images: Tensor, labels: Tensor, predictions: Tenso
     wrong = (predictions != labels).nonzero().flatten().tolist()
     top, bottom = right.subfigures(2, 1)
     top.suptitle("the first images of the test, and what they were taken for")
-    bottom.suptitle(f"{len(wrong)} of {len(images):,} were taken for something else" + (", such as" if wrong else ""))
+    bottom.suptitle(f"{len(wrong):,} of {len(images):,} were taken for something else" + (", such as" if wrong else ""))
     for part, shown in ((top, range(len(images))), (bottom, wrong)):
         grid = part.subplots(3, 8).flat
         for axes, i in zip(grid, shown):

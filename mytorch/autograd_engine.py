@@ -301,7 +301,7 @@ class Op:
     """
 
     __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "keeps_output", "kernel", "name", "node_class",
-                 "output_count", "outputs", "plain", "uses", "variadic", "view")
+                 "output_count", "outputs", "several", "uses", "variadic", "view")
 
     def __init__(self, name: str, kernel: Callable[..., Any], *formulas: Callable[..., Any] | None, inputs: str | None = None,
                  joint: Callable[..., Any] | None = None, outputs: str = "y", view: bool = False, holomorphic: bool = True,
@@ -313,7 +313,7 @@ class Op:
         self.composite = composite
         self.outputs = outputs.split()
         self.output_count = len(self.outputs)
-        self.plain = not view and outputs == "y"
+        self.several = outputs != "y"
         self.inputs = _positional_names(kernel) if inputs is None else inputs.split()
         self.joint = joint
         self.variadic = joint is not None  # the number of inputs may differ from call to call
@@ -438,9 +438,11 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
             edges.append(CONSTANT)
         bit += bit
     y = op.kernel(*arrays, **meta) if meta else op.kernel(*arrays)
-    if not op.plain:
+    if op.several:
         return _finish(op, inputs, arrays, edges, mask, meta, y)
     out = engine_state.wrap(y)
+    if op.view:
+        engine_state.note_view(op, inputs[0], out, meta, False)
     if mask and get_grad_enabled():
         dtype = y.dtype
         if dtype is _FLOAT32 or dtype.kind in "fcV":
@@ -496,29 +498,25 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
     return node
 
 
-def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], mask: int, meta: Any, result: Any) -> Any:
-    """The end of `apply` for views and for operations with several outputs."""
-    results = result if isinstance(result, (tuple, list)) else (result,)
-    several = op.outputs != ["y"]
+def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], mask: int, meta: Any, results: Any) -> Any:
+    """The end of `apply` for operations with several outputs."""
     outs = [engine_state.wrap(y) for y in results]
     if op.view:
         for out in outs:
-            engine_state.note_view(op, inputs[0], out, meta, len(outs) > 1 or several)
+            engine_state.note_view(op, inputs[0], out, meta, True)
     if mask and state.grad_enabled and any(y.dtype.kind in "fcV" for y in results):
         node = record(op, inputs, arrays, edges, mask, meta)
-        node.shape, node.dtype = results[0].shape, results[0].dtype
-        if several or node.dtype.kind in "cV":
-            node.careful, node.conjugate = True, op.holomorphic and node.dtype.kind == "c" and not several
-        if several:
-            node.shape = None
-            node.outputs = [(y.shape, y.dtype) for y in results]
+        node.careful, node.conjugate = True, False
+        node.shape, node.dtype = None, results[0].dtype
+        node.outputs = [(y.shape, y.dtype) for y in results]
         for place in op.plan(mask, len(arrays))[1]:
             node.saved[len(arrays) + place] = results[place]
-            node.versions.append((storage_of(outs[place]), storage_of(outs[place]).version, len(arrays) + place))
+            storage = storage_of(outs[place])
+            node.versions.append((storage, storage.version, len(arrays) + place))
         for nr, (out, y) in enumerate(zip(outs, results, strict=True)):
             if y.dtype.kind in "fcV":
                 out._edge = (node, nr)
-    return type(result)(outs) if isinstance(result, (tuple, list)) else outs[0]
+    return type(results)(outs)
 
 
 def leaf_node(x: TensorBase) -> AccumulateGrad:

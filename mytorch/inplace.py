@@ -13,28 +13,35 @@ import numpy as np
 
 from mytorch import engine_state
 from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
-from mytorch.engine_state import CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, state, storage_of
+from mytorch.engine_state import (
+    CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, get_grad_enabled, state, storage_of,
+)
 from mytorch.grad_mode import enable_grad
 
 __mytorch__ = True
 
 
 class View:
-    """How a view came from the tensor that owns the memory: the root and the view operations to replay on it."""
+    """How a view came from the tensor that owns the memory: the root, and the view operations to replay on it."""
 
-    __slots__ = ("refusal", "root", "steps", "version")
+    __slots__ = ("above", "meta", "op", "refusal", "root", "version")
 
-    def __init__(self, root: TensorBase, steps: tuple[tuple[Op, Any], ...], version: int, refusal: str | None) -> None:
-        self.root = root
-        self.steps = steps
-        self.version = version  # the storage's version when the view's edge was made
-        self.refusal = refusal  # why autograd cannot follow an in-place write to it, if it cannot
+    root: TensorBase
+    above: View | None  # the view that this one was made from, None for the root itself
+    op: Op
+    meta: Any
+    version: int  # the storage's version when the view's edge was made
+    refusal: str | None  # why autograd cannot follow an in-place write to it, if it cannot
 
-    def replay(self, root: Array) -> Array:
-        """The same view of another array or Tensor."""
-        for op, meta in self.steps:
-            root = op(root, **meta) if meta else op(root)
-        return root
+    @property
+    def steps(self) -> list[tuple[Op, Any]]:
+        """The view operations from the root to here."""
+        steps = []
+        view: View | None = self
+        while view is not None:
+            steps.append((view.op, view.meta))
+            view = view.above
+        return steps[::-1]
 
     def refresh(self, x: TensorBase) -> None:
         """Give x, whose view this is, a new edge if the memory was written since: the same view of its root as the root is now."""
@@ -48,27 +55,50 @@ class View:
                 return
             raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge[0] else 'a view'} {self.refusal}")
         with enable_grad():
-            x._edge = self.replay(self.root)._edge
+            x._edge = _replay(self.steps, self.root)._edge
+
+
+def _replay(steps: list[tuple[Op, Any]], root: Array) -> Array:
+    """The same view of another array or Tensor."""
+    for op, meta in steps:
+        root = op(root, **meta) if meta else op(root)
+    return root
+
+
+_SEVERAL = ("is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such functions do "
+            "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.")
+_NO_GRAD = ("is a view and is being modified inplace. A view was created in no_grad mode and is being modified inplace with grad mode "
+            "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
+            "view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
+            "you want the inplace to be tracked).")
 
 
 def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) -> None:
     """Let a view share the storage record of its base and remember how it came from the root of that memory."""
-    if not np.may_share_memory(x._array, out._array) and x._array.size:
+    source, base = x._array, out._array.base
+    if base is not source and (base is None or base is not source.base) and source.size and not np.may_share_memory(source, out._array):
         return  # a reshape that had to copy
-    out._storage = storage_of(x)
+    storage = x._storage
+    if storage is None:
+        storage = x._storage = Storage()
+    out._storage = storage
     above = x._view
-    root, steps, refusal = (x, (), None) if above is None else (above.root, above.steps, above.refusal)
-    if refusal is None and several:
-        refusal = ("is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such "
-                   "functions do not allow the output views to be modified inplace. You should replace the inplace operation by an "
-                   "out-of-place one.")
-    if not state.grad_enabled:
-        refusal = ("is a view and is being modified inplace. A view was created in no_grad mode and is being modified inplace with grad "
-                   "mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code "
-                   "by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
-                   "tracked) or both outside (if you want the inplace to be tracked).")
-    version = 0 if isinstance(out._storage, InferenceStorage) else out._storage.version
-    out._view = View(root, (*steps, (op, meta)), version, refusal)
+    view = View()
+    view.op = op
+    view.meta = meta
+    view.above = above
+    view.version = 0 if type(storage) is InferenceStorage else storage.version
+    if above is None:
+        view.root = x
+        view.refusal = None
+    else:
+        view.root = above.root
+        view.refusal = above.refusal
+    if several:
+        view.refusal = view.refusal or _SEVERAL
+    if not get_grad_enabled():
+        view.refusal = _NO_GRAD
+    out._view = view
 
 
 def bump(x: TensorBase) -> None:
@@ -166,11 +196,10 @@ def rebase(x: TensorBase, node: Node) -> None:
 class CopySlices(Node):
     """A root after a write to one of its views: the gradient of the written part goes through the write's own node."""
 
-    __slots__ = ("view", "write")
+    __slots__ = ("steps", "write")
 
     def __init__(self, base: Edge, root: TensorBase, view: View, write: Node) -> None:
-        self.view = View(root, view.steps, 0, None)
-        self.view.root = None  # type: ignore[assignment]  # only its steps are replayed: no cycle through the root
+        self.steps = view.steps  # not the view: it knows its root, and that would be a cycle
         self.write = write
         self.edges = [base, *write.edges[1:]]
         self.shape, self.dtype = root._array.shape, root._array.dtype
@@ -179,11 +208,11 @@ class CopySlices(Node):
         self.code, self.lasti = getattr(write, "code", None), getattr(write, "lasti", 0)
 
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
-        grads = list(self.write.run(self.view.replay(g), as_tensors, needed))
+        grads = list(self.write.run(_replay(self.steps, g), as_tensors, needed))
         if self.edges[0][0] is None:
             return grads[:1] + grads[1:] if len(grads) > 1 else [None]
         before = g.clone() if as_tensors else np.array(g)
-        part = self.view.replay(before)
+        part = _replay(self.steps, before)
         if as_tensors:
             part.zero_() if grads[0] is None else part.copy_(grads[0])
         else:

@@ -12,7 +12,7 @@ from mytorch.backends import kernel
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, widened
 from mytorch.ops.elementwise import mul
 from mytorch.ops.shape import shape_of
-from mytorch.ops.softmax import log_softmax, log_softmax_op
+from mytorch.ops.softmax import largest, log_softmax, log_softmax_op, total
 from mytorch.ops.sums import sum_op
 
 __mytorch__ = True
@@ -107,8 +107,8 @@ def _row_slopes(g: Any, weights: Any, places: Any, reduction: str) -> Any:
 def _reduced(losses: Any, weights: Any, places: Any, reduction: str, shape: tuple[int, ...]) -> Any:
     if reduction == "none":
         return losses.reshape(shape)
-    total = np.add.reduce(losses, axis=None, out=...)
-    return total if reduction == "sum" else np.true_divide(total, _total_weight(weights, places), dtype=losses.dtype, out=...)
+    y = np.add.reduce(losses, axis=None, out=...)
+    return y if reduction == "sum" else np.true_divide(y, _total_weight(weights, places), dtype=losses.dtype, out=...)
 
 
 @kernel
@@ -147,19 +147,19 @@ def cross_entropy_forward(x: Any, target: Any, weight: Any, *, ignore_index: int
     places, counts = _places(target, rows.shape[1], ignore_index)
     weights = _row_weights(places, counts, weight, rows.dtype)
     # subtract the largest: exp overflows float32 above 88
-    p = np.subtract(rows, np.maximum.reduce(rows, axis=1, keepdims=True, initial=-np.inf), out=...)
+    p = np.subtract(rows, largest(rows, 1), out=...)
     picked = p[np.arange(len(places)), places]
     smooth = None
     if label_smoothing:
         smooth = np.add.reduce(p, axis=1) if weight is None else p @ widened(weight)
     np.exp(p, out=p)
-    total = np.add.reduce(p, axis=1)
-    p /= total[:, None]
-    np.log(total, out=total)
-    losses = _weighted(total - picked, weights, counts)
+    sums = total(p, 1)
+    p /= sums
+    logs = np.log(sums, out=sums)[:, 0]
+    losses = _weighted(logs - picked, weights, counts)
     if smooth is not None:
         mass = rows.shape[1] if weight is None else np.add.reduce(widened(weight))
-        smooth = total * mass - smooth  # -sum over classes of weight * log-probability
+        smooth = logs * mass - smooth  # -sum over classes of weight * log-probability
         share = label_smoothing / rows.shape[1]
         losses = (1 - label_smoothing) * losses + share * (smooth if counts is None else np.where(counts, smooth, 0))
     y = _reduced(losses, weights, places, reduction, target.shape if x.ndim > 1 else ())
@@ -334,6 +334,6 @@ def _of_probabilities(x: Any, target: Any, weight: Any, ignore_index: int, reduc
     losses = -_over_classes(logp * target, weight)
     if reduction == "none":
         return losses
-    total = losses.sum()
-    return total if reduction == "sum" else total / (math.prod(shape) // classes if classes else 0)
+    y = losses.sum()
+    return y if reduction == "sum" else y / (math.prod(shape) // classes if classes else 0)
 

@@ -27,6 +27,20 @@ from mytorch.ops.shape import shape_of, zeros_for
 __mytorch__ = True
 
 
+def size_error(error: ValueError, *operands: Any) -> Exception:
+    """torch's error for operands that do not broadcast, in place of NumPy's; any other error as it is."""
+    shapes = [np.shape(x) for x in operands]
+    ndim = max(len(shape) for shape in shapes)
+    padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
+    for d in range(ndim - 1, -1, -1):
+        sizes = [shape[d] for shape in padded if shape[d] != 1]
+        for size in sizes:
+            if size != sizes[0]:
+                return RuntimeError(f"The size of tensor a ({sizes[0]}) must match the size of tensor b ({size}) at non-singleton dimension {d}: "
+                                    f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not broadcast")
+    return error
+
+
 def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
     if hasattr(function, "reference"):  # a kernel of the seam: it returns an array by itself
         direct: Any = function
@@ -48,15 +62,18 @@ def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], ru
     direct = isinstance(function, np.ufunc)
 
     def run(a: Any, b: Any) -> Any:
-        if direct and type(a) is ndarray:
-            kind = a.dtype
-            if kind is FLOAT32 or kind is FLOAT64:
-                if type(b) is ndarray:
-                    if b.dtype is kind:
+        try:
+            if direct and type(a) is ndarray:
+                kind = a.dtype
+                if kind is FLOAT32 or kind is FLOAT64:
+                    if type(b) is ndarray:
+                        if b.dtype is kind:
+                            return function(a, b, out=...)
+                    elif type(b) is float or type(b) is int:
                         return function(a, b, out=...)
-                elif type(b) is float or type(b) is int:
-                    return function(a, b, out=...)
-        return promoted(careful, (a, b), rule)
+            return promoted(careful, (a, b), rule)
+        except ValueError as error:
+            raise size_error(error, a, b) from None
 
     return run
 
@@ -296,7 +313,10 @@ def _power_kernel(a: Any, b: Any) -> Any:
         return np.power(a, b, out=...)
     if isinstance(b, int) and b < 0 and a.dtype.kind in "iub":
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return promoted(_power, (a, b))
+    try:
+        return promoted(_power, (a, b))
+    except ValueError as error:
+        raise size_error(error, a, b) from None
 
 
 def _pow_grad_base(g: Any, a: Any, b: Any) -> Any:
@@ -487,9 +507,12 @@ fmin = binary("fmin", np.fmin, lambda g, a, b: kept_op(g, (a <= b) | (b != b)), 
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
-    if type(a) is ndarray and type(b) is ndarray and a.dtype == b.dtype:
-        return np.where(condition, a, b)
-    return promoted(lambda x, y: np.where(condition, x, y), (a, b))
+    try:
+        if type(a) is ndarray and type(b) is ndarray and a.dtype == b.dtype:
+            return np.where(condition, a, b)
+        return promoted(lambda x, y: np.where(condition, x, y), (a, b))
+    except ValueError as error:
+        raise size_error(error, condition, a, b) from None
 
 
 _where_op = Op("where", _where, None, lambda g, condition: kept_op(g, condition), lambda g, condition: kept_op(g, ~condition),
@@ -525,7 +548,10 @@ def _clamp(x: Any, low: Any, high: Any) -> Any:
     given = [bound for bound in (low, high) if bound is not None]
     if x.dtype is FLOAT32 and all(type(bound) in (int, float) for bound in given):
         return np.asarray(limit(x, *given))
-    return promoted(limit, (x, *given))
+    try:
+        return promoted(limit, (x, *given))
+    except ValueError as error:
+        raise size_error(error, x, *given) from None
 
 
 def _clamp_inside(x: Any, low: Any, high: Any) -> Any:
@@ -569,7 +595,10 @@ def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:  # noqa: A002
 
 
 def _lerp(a: Any, b: Any, w: Any) -> Any:
-    return promoted(lambda a, b, w: np.where(np.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w)), (a, b, w))
+    try:
+        return promoted(lambda a, b, w: np.where(np.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w)), (a, b, w))
+    except ValueError as error:
+        raise size_error(error, a, b, w) from None
 
 
 _lerp_op = Op("lerp", _lerp, lambda g, w: g * (1 - w), lambda g, w: g * w, lambda g, a, b: g * (b - a))
@@ -663,17 +692,26 @@ def complex_(real: Any, imag: Any, *, out: Any = None) -> Any:
     require_tensor("complex", real, "real", 1)
     require_tensor("complex", imag, "imag", 2)
     if real._array.dtype != imag._array.dtype:
-        raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar type {imag.dtype} for second argument")  # type: ignore[attr-defined]
+        raise RuntimeError(f"Expected object of scalar type {dtypes.legacy_name(real.dtype)} but got scalar type "
+                           f"{dtypes.legacy_name(imag.dtype)} for second argument")
     y = apply(_complex_op, (real, imag))
+    if out is not None and out._array.dtype != y._array.dtype:
+        raise RuntimeError(f"Expected object of scalar type {dtypes.legacy_name(y.dtype)} but got scalar type "
+                           f"{dtypes.legacy_name(out.dtype)} for argument 'out'")
     return y if out is None else put_out(y, out)
 
 
 _polar_op = Op("polar", lambda a, b: (a * np.cos(b) + 1j * (a * np.sin(b))).astype(np.result_type(a.dtype, np.complex64)),
-               lambda g, b: (g * polar(b * 0 + 1, -b)).real, lambda g, a, b: (g * polar(a, -b) * -1j).real, holomorphic=False)
+               lambda g, b: (g * _polar_op(b * 0 + 1, -b)).real, lambda g, a, b: (g * _polar_op(a, -b) * -1j).real, holomorphic=False)
 
 
 def polar(abs: Any, angle: Any, *, out: Any = None) -> Any:
-    """abs * e^(i * angle)."""
+    """abs * e^(i * angle). Derivative: Re(conj(g) e^(i angle)) and its like for the angle."""
+    require_tensor("polar", abs, "abs", 1)
+    require_tensor("polar", angle, "angle", 2)
+    if abs._array.dtype != angle._array.dtype:
+        raise RuntimeError(f"Expected object of scalar type {dtypes.legacy_name(abs.dtype)} but got scalar type "
+                           f"{dtypes.legacy_name(angle.dtype)} for second argument")
     y = _polar_op(abs, angle)
     return y if out is None else put_out(y, out)
 
@@ -757,9 +795,10 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
         raise errors.type_error("copy_", "other", 1, "Tensor", src)
     try:
         return apply_inplace(copy_op, (self, src))
-    except ValueError:
-        raise RuntimeError(f"The size of tensor a {list(self._array.shape)} must match the size of tensor b {list(src._array.shape)}: "
-                           "src does not broadcast to self") from None
+    except ValueError as error:
+        fault = size_error(error, self._array, src._array)
+        raise fault if fault is not error else RuntimeError(
+            f"output with shape {list(self._array.shape)} doesn't match the broadcast shape {list(src._array.shape)}") from None
 
 
 def fill_(self: Any, value: Any) -> Any:

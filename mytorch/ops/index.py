@@ -14,8 +14,8 @@ from mytorch.inplace import check_inplace
 from mytorch.ops.common import (
     Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, put_out, require_tensor, result_dtype, widened, wrap_dim,
 )
-from mytorch.ops.elementwise import copy_, fill_, kept_op, where
-from mytorch.ops.shape import basic_op, paste_op, refuse_overlap, shape_of, zeros_for
+from mytorch.ops.elementwise import copy_, fill_, kept_op, size_error, where
+from mytorch.ops.shape import basic_op, broadcast_shapes, paste_op, refuse_overlap, shape_of, zeros_for
 
 __mytorch__ = True
 
@@ -546,7 +546,10 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
 
 
 def _masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    return np.where(mask, cast(np.asarray(value), x.dtype), x)
+    try:
+        return np.where(mask, cast(np.asarray(value), x.dtype), x)
+    except ValueError as error:
+        raise size_error(error, x, mask) from None
 
 
 masked_fill_op = Op("masked_fill", _masked_fill, lambda g, mask: kept_op(g, ~mask), None, lambda g, mask: kept_op(g, mask))
@@ -589,7 +592,7 @@ def masked_fill_(self: Any, mask: Any, value: Any) -> Any:
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:  # noqa: A002
     """The elements where the broadcast mask is True, in one dimension."""
     _check_mask("masked_select", mask)
-    shape = np.broadcast_shapes(input._array.shape, mask._array.shape)
+    shape = broadcast_shapes(input._array.shape, mask._array.shape)
     return _put("masked_select", getitem(input.expand(shape), mask.expand(shape)), out, input, mask)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from mytorch import errors
+from mytorch import engine_state, errors
 from mytorch.autograd_engine import register
 from mytorch.dtypes import promote_types
+from mytorch.engine_state import state
 from mytorch.ops.common import (
-    FLOAT16, Op, TensorBase, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims,
+    FLOAT16, Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims,
 )
 
 __mytorch__ = True
@@ -257,7 +258,22 @@ def unsqueeze(input: Any, dim: int) -> Any:  # noqa: A002
 
 
 def _set_shape_inplace(x: Any, fresh: Any) -> Any:
+    """Give x the shape of a fresh view of it. The old shape lives on in a hidden root, on which x is that view from now on."""
+    if fresh is x:
+        return x
+    if x._edge is None and x._requires_grad:
+        if state.grad_enabled:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. "
+                               "Change its shape under torch.no_grad(), or take a view of it.")
+        x.data = fresh
+        bump(x)
+        return x
+    if x._view is None:
+        root = engine_state.wrap(x._array)
+        root._edge, root._storage = x._edge, fresh._storage
+        fresh._view.root, fresh._view.refusal = root, None
     x._array, x._edge, x._view, x._storage = fresh._array, fresh._edge, fresh._view, fresh._storage
+    bump(x)
     return x
 
 
@@ -279,6 +295,11 @@ def transpose_(self: Any, dim0: int, dim1: int) -> Any:
 def t_(self: Any) -> Any:
     """In-place `t`."""
     return _set_shape_inplace(self, t(self))
+
+
+def as_strided_(self: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Any:
+    """In-place `as_strided`: changes sizes and strides, not the values."""
+    return _set_shape_inplace(self, as_strided(self, size, stride, storage_offset))
 
 
 # ---- order of dimensions ------------------------------------------------------------------------------------------------------
@@ -934,5 +955,6 @@ def _pad_places(size: int, before: int, after: int, mode: str, like: Any) -> Any
     else:
         if before > size or after > size:
             raise RuntimeError(f"Padding value causes wrapping around more than once: ({before}, {after}) at a dimension of size {size}")
-        places = places % size
+        inner = np.arange(max(-before, 0), size - max(-after, 0))  # what negative widths leave is repeated
+        places = inner[np.arange(-max(before, 0), inner.size + max(after, 0)) % inner.size]
     return like.new_tensor(places, dtype=None)

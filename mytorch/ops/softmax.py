@@ -18,6 +18,28 @@ __mytorch__ = True
 # ---- softmax: the derivative is an operation of its own, which the next derivative needs ---------------------------------------
 
 
+_NARROW = 32  # NumPy reduces row by row, a call each; for rows up to this size there are faster ways
+
+
+def _is_narrow(x: Any, dim: int) -> bool:
+    return x.ndim > 1 and dim in (x.ndim - 1, -1) and 0 < x.shape[-1] <= _NARROW
+
+
+def largest(x: Any, dim: int) -> Any:
+    """The largest element along `dim`, which is kept; -inf of nothing."""
+    if _is_narrow(x, dim):
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        return np.maximum.reduce(columns, axis=0).reshape(*x.shape[:-1], 1)
+    return np.maximum.reduce(x, axis=dim, keepdims=True, initial=-np.inf)
+
+
+def total(x: Any, dim: int) -> Any:
+    """The sum along `dim`, which is kept."""
+    if _is_narrow(x, dim):
+        return np.dot(x, np.ones((x.shape[-1], 1), x.dtype))
+    return np.add.reduce(x, axis=dim, keepdims=True)
+
+
 @kernel
 def softmax_forward(x: Any, *, dim: int) -> Any:
     """e^x / sum(e^x) along `dim`."""
@@ -25,9 +47,9 @@ def softmax_forward(x: Any, *, dim: int) -> Any:
     if wide.ndim == 0:
         return narrowed(np.asarray(wide - wide + 1), x.dtype)
     # subtract the largest: exp overflows float32 above 88
-    y = np.subtract(wide, np.maximum.reduce(wide, axis=dim, keepdims=True, initial=-np.inf), out=...)
+    y = np.subtract(wide, largest(wide, dim), out=...)
     np.exp(y, out=y)
-    y /= np.add.reduce(y, axis=dim, keepdims=True)
+    y /= total(y, dim)
     return narrowed(y, x.dtype)
 
 
@@ -35,10 +57,8 @@ def softmax_forward(x: Any, *, dim: int) -> Any:
 def softmax_backward(g: Any, y: Any, *, dim: int) -> Any:
     """y * (g - sum(g * y)): the gradient of x where y = softmax(x)."""
     wide_y, wide_g = widened(y), widened(g)
-    dim = dim if y.ndim else None  # type: ignore[assignment]
     dx = np.multiply(wide_g, wide_y, out=...)
-    total = np.add.reduce(dx, axis=dim, keepdims=True)
-    dx -= wide_y * total
+    dx -= wide_y * (total(dx, dim) if y.ndim else dx)
     return narrowed(dx, y.dtype)
 
 
@@ -48,8 +68,8 @@ def log_softmax_forward(x: Any, *, dim: int) -> Any:
     wide = widened(x)
     if wide.ndim == 0:
         return narrowed(np.asarray(wide - wide), x.dtype)
-    y = np.subtract(wide, np.maximum.reduce(wide, axis=dim, keepdims=True, initial=-np.inf), out=...)
-    y -= np.log(np.add.reduce(np.exp(y), axis=dim, keepdims=True))
+    y = np.subtract(wide, largest(wide, dim), out=...)
+    y -= np.log(total(np.exp(y), dim))
     return narrowed(y, x.dtype)
 
 
@@ -57,9 +77,8 @@ def log_softmax_forward(x: Any, *, dim: int) -> Any:
 def log_softmax_backward(g: Any, y: Any, *, dim: int) -> Any:
     """g - e^y * sum(g): the gradient of x where y = log_softmax(x)."""
     wide_g = widened(g)
-    dim = dim if y.ndim else None  # type: ignore[assignment]
     dx = np.exp(widened(y), out=...)
-    dx *= np.add.reduce(wide_g, axis=dim, keepdims=True)
+    dx *= total(wide_g, dim) if y.ndim else wide_g
     np.subtract(wide_g, dx, out=dx)
     return narrowed(dx, y.dtype)
 

@@ -113,21 +113,24 @@ def reduce_sum(x: Any, *, dim: Dims, keepdim: bool) -> Any:
 sum_op = Op("sum", reduce_sum, lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
 
 
-@numpy_names
-def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None) -> Any:  # noqa: A001, A002
+def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None,  # noqa: A001, A002
+        axis: Any = None, keepdims: bool = False) -> Any:
     """The sum of all elements, or over one or several dimensions.
 
     Args:
         dim: an int, a tuple of ints, or None for all.
         keepdim: keep the reduced dimensions with size 1.
         dtype: convert to this dtype first. Integers and bools sum to int64 without it.
+        axis, keepdims: NumPy's names of dim and keepdim.
     Shape: x (D...) -> x's shape without `dim`. The sum of nothing is 0.
     Raises:
         IndexError: for a dim that is not there; RuntimeError for one named twice.
     Derivative: g, repeated.
     """
-    dims = reduced_dims("sum", input, dim)
-    y = converted(apply(sum_op, (converted(input, dtype),), {"dim": dims, "keepdim": keepdim}), dtype)
+    dims = reduced_dims("sum", input, dim if axis is None else axis)
+    y = apply(sum_op, (converted(input, dtype),), {"dim": dims, "keepdim": keepdim or keepdims})
+    if dtype is not None:
+        y = converted(y, dtype)
     return y if out is None else put_out(y, out)
 
 
@@ -140,8 +143,8 @@ def _mean(x: Any, *, dim: Dims, keepdim: bool) -> Any:
 mean_op = Op("mean", _mean, lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim))
 
 
-@numpy_names
-def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None) -> Any:  # noqa: A002
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None,  # noqa: A002
+         axis: Any = None, keepdims: bool = False) -> Any:
     """The mean of all elements, or over one or several dimensions; the mean of nothing is NaN.
 
     Shape: x (D...) -> x's shape without `dim`. dtype: floating or complex, kept.
@@ -149,12 +152,12 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dt
         RuntimeError: for integers and bools without `dtype`.
     Derivative: g / n, repeated.
     """
-    dims = reduced_dims("mean", input, dim)
+    dims = reduced_dims("mean", input, dim if axis is None else axis)
     x = converted(input, dtype)
     if x._array.dtype.kind in "biu":
         what = "input dtype must be" if dtype is None else "optional dtype must be"
         raise refused(f"mean(): could not infer output dtype. {what.capitalize()} either a floating point or complex dtype. Got: ", x)
-    y = apply(mean_op, (x,), {"dim": dims, "keepdim": keepdim})
+    y = apply(mean_op, (x,), {"dim": dims, "keepdim": keepdim or keepdims})
     return y if out is None else put_out(y, out)
 
 

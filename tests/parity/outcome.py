@@ -42,3 +42,41 @@ def outcome(scenario: Callable[[Any], Any], framework: Any) -> tuple[str, list[s
 def assert_same(scenario: Callable[[Any], Any]) -> None:
     """Both frameworks show the user the same."""
     assert outcome(scenario, mytorch) == outcome(scenario, torch)
+
+
+def layers(T: Any) -> tuple[Any, Any, Any]:
+    """Three small layers of a framework: with parameters, with buffers of all kinds, with neither."""
+
+    class Linear(T.nn.Module):
+        def __init__(self, inputs: int, outputs: int) -> None:
+            super().__init__()
+            self.inputs, self.outputs = inputs, outputs
+            self.weight = T.nn.Parameter(T.ones(outputs, inputs))
+            self.bias = T.nn.Parameter(T.zeros(outputs))
+
+        def forward(self, x: Any) -> Any:
+            return x @ self.weight.t() + self.bias
+
+        def extra_repr(self) -> str:
+            return f"in_features={self.inputs}, out_features={self.outputs}"
+
+    class Norm(T.nn.Module):
+        _version = 2
+
+        def __init__(self, n: int) -> None:
+            super().__init__()
+            self.weight = T.nn.Parameter(T.ones(n))
+            self.register_parameter("bias", None)
+            self.register_buffer("mean", T.zeros(n))
+            self.register_buffer("count", T.tensor(0))
+            self.register_buffer("scratch", T.ones(1), persistent=False)
+            self.register_buffer("none", None)
+
+        def forward(self, x: Any) -> Any:
+            return x * self.weight
+
+    class ReLU(T.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.relu()
+
+    return Linear, Norm, ReLU

@@ -1,0 +1,160 @@
+"""Padding layers: wider borders, of a constant, mirrored, repeated or wrapped around."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mytorch.nn.module import Module
+from mytorch.ops.shape import pad
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mytorch.tensor import Tensor
+
+__mytorch__ = True
+
+__all__ = [
+    "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ReflectionPad1d",
+    "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "ZeroPad1d", "ZeroPad2d",
+    "ZeroPad3d",
+]
+
+
+def ntuple(value: Any, n: int) -> tuple[Any, ...]:
+    """A sequence as a tuple; a single value n times."""
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,) * n
+
+
+class _Pad(Module):
+    """Widen the last `dims` dimensions by `padding`: an int, or (before, after) for each, the last dimension first."""
+
+    _dims = 1
+    _mode = "constant"
+    padding: tuple[int, ...]
+
+    def __init__(self, padding: int | tuple[int, ...]) -> None:
+        super().__init__()
+        self.padding = ntuple(padding, 2 * self._dims)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return pad(input, self.padding, self._mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class _ConstantPad(_Pad):
+    """Widen by a constant."""
+
+    value: float
+
+    def __init__(self, padding: int | tuple[int, ...], value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return pad(input, self.padding, "constant", self.value)
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
+    """Widen the last dimension by a constant; negative widths crop. Shape: (*, W) -> (*, W + before + after)."""
+
+
+class ConstantPad2d(_ConstantPad):
+    """Widen the last two dimensions by a constant; `padding` is an int or (left, right, top, bottom)."""
+
+    _dims = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """Widen the last three dimensions by a constant."""
+
+    _dims = 3
+
+
+class ZeroPad1d(ConstantPad1d):
+    """Widen the last dimension by zeros."""
+
+    def __init__(self, padding: int | tuple[int, int]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ZeroPad2d(ConstantPad2d):
+    """Widen the last two dimensions by zeros; `padding` is an int or (left, right, top, bottom)."""
+
+    def __init__(self, padding: int | tuple[int, int, int, int]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ZeroPad3d(ConstantPad3d):
+    """Widen the last three dimensions by zeros."""
+
+    def __init__(self, padding: int | tuple[int, int, int, int, int, int]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ReflectionPad1d(_Pad):
+    """Widen the last dimension by its mirror image, the edge not repeated: abc -> cbabcba for 2."""
+
+    _mode = "reflect"
+
+
+class ReflectionPad2d(_Pad):
+    """Widen the last two dimensions by their mirror images."""
+
+    _dims, _mode = 2, "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """Widen the last three dimensions by their mirror images."""
+
+    _dims, _mode = 3, "reflect"
+
+
+class ReplicationPad1d(_Pad):
+    """Widen the last dimension by its edge: abc -> aaabccc for 2."""
+
+    _mode = "replicate"
+
+
+class ReplicationPad2d(_Pad):
+    """Widen the last two dimensions by their edges."""
+
+    _dims, _mode = 2, "replicate"
+
+
+class ReplicationPad3d(_Pad):
+    """Widen the last three dimensions by their edges."""
+
+    _dims, _mode = 3, "replicate"
+
+
+class CircularPad1d(_Pad):
+    """Widen the last dimension by its other end: abc -> bcabcab for 2."""
+
+    _mode = "circular"
+
+
+class CircularPad2d(_Pad):
+    """Widen the last two dimensions by their other ends."""
+
+    _dims, _mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """Widen the last three dimensions by their other ends."""
+
+    _dims, _mode = 3, "circular"

@@ -1,0 +1,245 @@
+"""Pooling layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mytorch.nn.module import Module
+from mytorch.nn.padding import ntuple
+from mytorch.ops import adaptive_pool, pool
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mytorch.tensor import Tensor
+
+__mytorch__ = True
+
+__all__ = [
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d",
+    "AvgPool1d", "AvgPool2d", "AvgPool3d", "LPPool1d", "LPPool2d", "LPPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
+    "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
+]
+
+
+class _MaxPool(Module):
+    _dims = 1
+
+    def __init__(self, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
+                 padding: int | tuple[int, ...] = 0, dilation: int | tuple[int, ...] = 1, return_indices: bool = False,
+                 ceil_mode: bool = False) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input: Tensor) -> Any:  # noqa: A002
+        function = (pool.max_pool1d, pool.max_pool2d, pool.max_pool3d)[self._dims - 1]
+        return function(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+
+    def extra_repr(self) -> str:
+        return (f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
+                f"ceil_mode={self.ceil_mode}")
+
+
+class MaxPool1d(_MaxPool):
+    """The largest value of each window of one dimension. See `nn.functional.max_pool1d`."""
+
+
+class MaxPool2d(_MaxPool):
+    """The largest value of each window of two dimensions. See `nn.functional.max_pool2d`."""
+
+    _dims = 2
+
+
+class MaxPool3d(_MaxPool):
+    """The largest value of each window of three dimensions. See `nn.functional.max_pool3d`."""
+
+    _dims = 3
+
+
+class _MaxUnpool(Module):
+    _dims = 1
+
+    def __init__(self, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
+                 padding: int | tuple[int, ...] = 0) -> None:
+        super().__init__()
+        self.kernel_size = ntuple(kernel_size, self._dims)
+        self.stride = ntuple(kernel_size if stride is None else stride, self._dims)
+        self.padding = ntuple(padding, self._dims)
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:  # noqa: A002
+        function = (adaptive_pool.max_unpool1d, adaptive_pool.max_unpool2d, adaptive_pool.max_unpool3d)[self._dims - 1]
+        return function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Values back at the places that `MaxPool1d(..., return_indices=True)` found, zeros elsewhere."""
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Values back at the places that `MaxPool2d(..., return_indices=True)` found, zeros elsewhere."""
+
+    _dims = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Values back at the places that `MaxPool3d(..., return_indices=True)` found, zeros elsewhere."""
+
+    _dims = 3
+
+
+class AvgPool1d(Module):
+    """The mean of each window of one dimension. See `nn.functional.avg_pool1d`."""
+
+    def __init__(self, kernel_size: int | tuple[int], stride: int | tuple[int] | None = None, padding: int | tuple[int] = 0,
+                 ceil_mode: bool = False, count_include_pad: bool = True) -> None:
+        super().__init__()
+        self.kernel_size = ntuple(kernel_size, 1)
+        self.stride = ntuple(kernel_size if stride is None else stride, 1)
+        self.padding = ntuple(padding, 1)
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return pool.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class _AvgPool(Module):
+    _dims = 2
+
+    def __init__(self, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
+                 padding: int | tuple[int, ...] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+                 divisor_override: int | None = None) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self.divisor_override = divisor_override
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        function = (pool.avg_pool2d, pool.avg_pool3d)[self._dims - 2]
+        return function(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
+                        self.divisor_override)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPool):
+    """The mean of each window of two dimensions. See `nn.functional.avg_pool2d`."""
+
+
+class AvgPool3d(_AvgPool):
+    """The mean of each window of three dimensions. See `nn.functional.avg_pool3d`."""
+
+    _dims = 3
+
+
+class _LPPool(Module):
+    _dims = 1
+
+    def __init__(self, norm_type: float, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
+                 ceil_mode: bool = False) -> None:
+        super().__init__()
+        self.norm_type = norm_type
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        function = (adaptive_pool.lp_pool1d, adaptive_pool.lp_pool2d, adaptive_pool.lp_pool3d)[self._dims - 1]
+        return function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, ceil_mode={self.ceil_mode}"
+
+
+class LPPool1d(_LPPool):
+    """The p-norm of each window of one dimension. See `nn.functional.lp_pool1d`."""
+
+
+class LPPool2d(_LPPool):
+    """The p-norm of each window of two dimensions. See `nn.functional.lp_pool2d`."""
+
+    _dims = 2
+
+
+class LPPool3d(_LPPool):
+    """The p-norm of each window of three dimensions. See `nn.functional.lp_pool3d`."""
+
+    _dims = 3
+
+
+class _AdaptiveAvgPool(Module):
+    _dims = 1
+
+    def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        functions = (adaptive_pool.adaptive_avg_pool1d, adaptive_pool.adaptive_avg_pool2d, adaptive_pool.adaptive_avg_pool3d)
+        return functions[self._dims - 1](input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """The means of output_size windows that cover one dimension evenly."""
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """The means of windows that cover two dimensions evenly. See `nn.functional.adaptive_avg_pool2d`."""
+
+    _dims = 2
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """The means of windows that cover three dimensions evenly."""
+
+    _dims = 3
+
+
+class _AdaptiveMaxPool(Module):
+    _dims = 1
+
+    def __init__(self, output_size: int | tuple[int | None, ...] | None, return_indices: bool = False) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.return_indices = return_indices
+
+    def forward(self, input: Tensor) -> Any:  # noqa: A002
+        functions = (adaptive_pool.adaptive_max_pool1d, adaptive_pool.adaptive_max_pool2d, adaptive_pool.adaptive_max_pool3d)
+        return functions[self._dims - 1](input, self.output_size, self.return_indices)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """The largest values of windows that cover one dimension evenly."""
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """The largest values of windows that cover two dimensions evenly. See `nn.functional.adaptive_max_pool2d`."""
+
+    _dims = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """The largest values of windows that cover three dimensions evenly."""
+
+    _dims = 3
