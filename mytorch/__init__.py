@@ -125,13 +125,13 @@ from mytorch.ops.scan import (
     cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
 )
 from mytorch.ops.shape import (
-    as_strided as as_strided, atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, broadcast_shapes as
-    broadcast_shapes, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, cat as cat, chunk as chunk, diag as
-    diag, diag_embed as diag_embed, diagonal as diagonal, dstack as dstack, flatten as flatten, flip as flip, fliplr as fliplr,
-    flipud as flipud, hstack as hstack, meshgrid as meshgrid, movedim as movedim, narrow as narrow, permute as permute, ravel as
-    ravel, reshape as reshape, roll as roll, rot90 as rot90, select as select, split as split, squeeze as squeeze, stack as stack,
-    t as t, tensor_split as tensor_split, tile as tile, trace as trace, transpose as transpose, tril as tril, triu as triu, unbind
-    as unbind, unflatten as unflatten, unsqueeze as unsqueeze, vstack as vstack,
+    as_strided as as_strided, as_strided_ as as_strided_, atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as
+    atleast_3d, broadcast_shapes as broadcast_shapes, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, cat as
+    cat, chunk as chunk, diag as diag, diag_embed as diag_embed, diagonal as diagonal, dstack as dstack, flatten as flatten, flip
+    as flip, fliplr as fliplr, flipud as flipud, hstack as hstack, meshgrid as meshgrid, movedim as movedim, narrow as narrow,
+    permute as permute, ravel as ravel, reshape as reshape, roll as roll, rot90 as rot90, select as select, split as split,
+    squeeze as squeeze, stack as stack, t as t, tensor_split as tensor_split, tile as tile, trace as trace, transpose as
+    transpose, tril as tril, triu as triu, unbind as unbind, unflatten as unflatten, unsqueeze as unsqueeze, vstack as vstack,
 )
 from mytorch.ops.softmax import (
     log_softmax as log_softmax, softmax as softmax,

@@ -17,14 +17,16 @@ PACKAGE = ROOT / "mytorch"
 
 # Lowest first. A name is a module or a sub-package of mytorch, with all that is in it.
 LAYERS = [
-    {"_version", "errors", "dtypes", "device", "size", "draws", "generator"},
+    {"_version", "version", "errors", "dtypes", "device", "size", "draws", "generator", "printing"},
     {"backends"},
+    {"engine_state", "hooks", "grad_mode"},
     {"autograd_engine"},
+    {"inplace"},
     {"ops"},
     {"tensor"},
     {
         *("creation", "random", "autograd", "func", "amp", "linalg", "fft", "special", "cuda"),
-        *("serialization", "printing", "inspect_tensors", "config"),
+        *("serialization", "inspect_tensors", "config"),
     },
     {"nn", "optim", "utils", "distributions", "testing"},
     {"graph"},
@@ -34,7 +36,6 @@ TOP = len(LAYERS)  # mytorch itself, whose __init__ gathers all the names
 
 # (importing module or package, imported module): why this import points up, and so has to wait until the function runs.
 LAZY_UPWARD: dict[tuple[str, str], str] = {
-    ("mytorch.tensor", "mytorch.printing"): "repr() and format() of a tensor; few programs print one, so it loads when asked for",
     ("mytorch.serialization", "mytorch.nn.parameter"): "a saved Parameter loads as a Parameter, and only files name one",
 }
 

@@ -40,12 +40,14 @@ class Unflatten(Module):
     def __init__(self, dim: int, unflattened_size: tuple[int, ...] | list[int]) -> None:
         super().__init__()
         if not isinstance(dim, int):
-            raise TypeError(f"unflattened_size must be a tuple of tuples to unflatten a named dimension, and dim an int, got {dim!r}")
+            raise TypeError("unflattened_size must be a tuple of tuples to unflatten a named dimension, and dim an int, got "
+                            f"{dim!r}")
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}")
         for i, size in enumerate(unflattened_size):
             if not isinstance(size, int):
-                raise TypeError(f"unflattened_size must be tuple of ints, but found element of type {type(size).__name__} at pos {i}")
+                raise TypeError(f"unflattened_size must be tuple of ints, but found element of type {type(size).__name__} at "
+                                f"pos {i}")
         self.dim = dim
         self.unflattened_size = unflattened_size
 

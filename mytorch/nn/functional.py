@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from mytorch.ops.activation import (
+    celu as celu, celu_ as celu_, elu as elu, elu_ as elu_, gelu as gelu, glu as glu, hardshrink as hardshrink, hardsigmoid as
+    hardsigmoid, hardswish as hardswish, hardtanh as hardtanh, hardtanh_ as hardtanh_, leaky_relu as leaky_relu, leaky_relu_ as
+    leaky_relu_, logsigmoid as logsigmoid, mish as mish, prelu as prelu, relu as relu, relu6 as relu6, relu_ as relu_, rrelu as
+    rrelu, rrelu_ as rrelu_, selu as selu, selu_ as selu_, silu as silu, softplus as softplus, softshrink as softshrink, softsign
+    as softsign, tanhshrink as tanhshrink, threshold as threshold, threshold_ as threshold_,
+)
 from mytorch.ops.adaptive_pool import (
     adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_avg_pool2d as adaptive_avg_pool2d, adaptive_avg_pool3d as
     adaptive_avg_pool3d, adaptive_max_pool1d as adaptive_max_pool1d, adaptive_max_pool2d as adaptive_max_pool2d,
@@ -17,7 +24,8 @@ from mytorch.ops.dropout import (
     alpha_dropout as alpha_dropout, dropout as dropout, dropout1d as dropout1d, dropout2d as dropout2d, dropout3d as dropout3d,
     feature_alpha_dropout as feature_alpha_dropout,
 )
-from mytorch.ops.elementwise import relu as relu, relu_ as relu_, sigmoid as sigmoid, tanh as tanh
+from mytorch.ops.elementwise import sigmoid as sigmoid, tanh as tanh
+from mytorch.ops.embedding import embedding as embedding, embedding_bag as embedding_bag, one_hot as one_hot
 from mytorch.ops.linalg import cosine_similarity as cosine_similarity
 from mytorch.ops.loss import (
     binary_cross_entropy as binary_cross_entropy, binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
@@ -39,10 +47,15 @@ from mytorch.ops.pool import (
     avg_pool1d as avg_pool1d, avg_pool2d as avg_pool2d, avg_pool3d as avg_pool3d, max_pool1d as max_pool1d, max_pool2d as
     max_pool2d, max_pool3d as max_pool3d,
 )
+from mytorch.ops.resize import (
+    channel_shuffle as channel_shuffle, interpolate as interpolate, pixel_shuffle as pixel_shuffle, pixel_unshuffle as
+    pixel_unshuffle, upsample as upsample, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest,
+)
 from mytorch.ops.shape import pad as pad
 from mytorch.ops.softmax import (
     gumbel_softmax as gumbel_softmax, log_softmax as log_softmax, softmax as softmax, softmin as softmin,
 )
+from mytorch.ops.unfold import bilinear as bilinear, fold as fold, unfold as unfold
 from mytorch.ops.linalg import linear_function as linear
 
 __mytorch__ = True

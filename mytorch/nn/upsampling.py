@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __mytorch__ = True
 
 __all__ = [
-    "ChannelShuffle", "Fold", "PixelShuffle", "PixelUnshuffle", "Unfold", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
+    "ChannelShuffle", "Fold", "PixelShuffle", "PixelUnshuffle", "Unfold", "Upsample", "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
 ]
 
 
@@ -103,8 +104,8 @@ class ChannelShuffle(Module):
 class Unfold(Module):
     """The blocks that a convolution would see, as columns: (N, C, H, W) -> (N, C * kH * kW, blocks)."""
 
-    def __init__(self, kernel_size: int | tuple[int, ...], dilation: int | tuple[int, ...] = 1, padding: int | tuple[int, ...] = 0,
-                 stride: int | tuple[int, ...] = 1) -> None:
+    def __init__(self, kernel_size: int | tuple[int, ...], dilation: int | tuple[int, ...] = 1,
+                 padding: int | tuple[int, ...] = 0, stride: int | tuple[int, ...] = 1) -> None:
         super().__init__()
         self.kernel_size = kernel_size
         self.dilation = dilation
@@ -121,8 +122,8 @@ class Unfold(Module):
 class Fold(Module):
     """Columns summed back into an image: (N, C * kH * kW, blocks) -> (N, C, *output_size)."""
 
-    def __init__(self, output_size: int | tuple[int, ...], kernel_size: int | tuple[int, ...], dilation: int | tuple[int, ...] = 1,
-                 padding: int | tuple[int, ...] = 0, stride: int | tuple[int, ...] = 1) -> None:
+    def __init__(self, output_size: int | tuple[int, ...], kernel_size: int | tuple[int, ...],
+                 dilation: int | tuple[int, ...] = 1, padding: int | tuple[int, ...] = 0, stride: int | tuple[int, ...] = 1) -> None:
         super().__init__()
         self.output_size = output_size
         self.kernel_size = kernel_size
@@ -134,5 +135,6 @@ class Fold(Module):
         return blocks.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
-        return (f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
+        return (f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
+                f"padding={self.padding}, "
                 f"stride={self.stride}")

@@ -29,7 +29,8 @@ def chosen_reduction(reduction: str, size_average: bool | None = None, reduce: b
     if size_average is not None or reduce is not None:
         import warnings
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.", UserWarning, stacklevel=3)
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+                      UserWarning, stacklevel=3)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return reduction
@@ -67,10 +68,9 @@ def _places(target: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
         IndexError: for a target that is neither a class nor the ignored one.
     """
     places = target.reshape(-1).astype(np.int64, copy=False)
-    if not 0 <= ignore_index < classes:
-        # a negative number is a huge unsigned one: one comparison checks both bounds
-        if not places.size or np.maximum.reduce(places.view(np.uint64)) < classes:
-            return places, None
+    # a negative number is a huge unsigned one: one comparison checks both bounds
+    if not 0 <= ignore_index < classes and (not places.size or np.maximum.reduce(places.view(np.uint64)) < classes):
+        return places, None
     counts = places != ignore_index
     wrong = counts & ((places < 0) | (places >= classes))
     if wrong.any():
@@ -134,14 +134,15 @@ def nll_backward(g: Any, target: Any, weight: Any, *, shape: tuple[int, ...], ig
     return narrowed(_unrows(rows, shape), g.dtype)
 
 
-nll_op = Op("nll_loss", nll_forward, lambda g, target, weight, x_shape, ignore_index, reduction: nll_grad_op(
+nll_op: Op = Op("nll_loss", nll_forward, lambda g, target, weight, x_shape, ignore_index, reduction: nll_grad_op(
     g, target, weight, shape=x_shape, ignore_index=ignore_index, reduction=reduction), None, None)
-nll_grad_op = Op("nll_loss_backward", nll_backward, lambda g, target, weight, ignore_index, reduction: nll_op(
+nll_grad_op: Op = Op("nll_loss_backward", nll_backward, lambda g, target, weight, ignore_index, reduction: nll_op(
     g, target, weight, ignore_index=ignore_index, reduction=reduction), None, None, inputs="a target weight")
 
 
 @kernel
-def cross_entropy_forward(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str, label_smoothing: float) -> tuple[Any, Any]:
+def cross_entropy_forward(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str,
+                          label_smoothing: float) -> tuple[Any, Any]:
     """`nll_forward` of log-softmax in one pass, and the softmax, as rows, which is all that the derivative needs."""
     rows = widened(_rows(x))
     places, counts = _places(target, rows.shape[1], ignore_index)
@@ -197,7 +198,8 @@ def _cross_entropy_formula(g: Any, target: Any, weight: Any, p: Any, x_shape: tu
                         label_smoothing=label_smoothing)
 
 
-def _cross_entropy_composite(x: Any, target: Any, weight: Any, y: Any, p: Any, ignore_index: int, reduction: str, label_smoothing: float) -> Any:
+def _cross_entropy_composite(x: Any, target: Any, weight: Any, y: Any, p: Any, ignore_index: int, reduction: str,
+                             label_smoothing: float) -> Any:
     """The same as a composition of operations: the fused kernel's oracle, and what its own derivative is taken of."""
     logp = log_softmax_op(x, dim=min(1, len(shape_of(x)) - 1))
     nll = nll_op(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
@@ -233,8 +235,8 @@ def _check_weight(weight: Any, classes: int, x: Any) -> None:
     if weight is None:
         return
     if weight._array.shape != (classes,):
-        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
-                           f"shape: {list(weight._array.shape)}")
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
+                           f"tensor of shape: {list(weight._array.shape)}")
     if weight._array.dtype != x._array.dtype:
         given, wanted = (dtypes.legacy_name(dtypes.from_numpy_dtype(a._array.dtype)) for a in (weight, x))
         raise RuntimeError(f"expected scalar type {wanted} but found {given}: weight must have input's dtype")
@@ -245,7 +247,8 @@ def _check_target(x: Any, target: Any, weight: Any) -> None:
     shape, wanted = x._array.shape, target._array.shape
     kind = target._array.dtype
     if kind != np.int64 and kind != np.uint8:
-        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {dtypes.legacy_name(dtypes.from_numpy_dtype(kind))}")
+        raise RuntimeError("expected target dtype to be Long or Byte, but got "
+                           f"{dtypes.legacy_name(dtypes.from_numpy_dtype(kind))}")
     if not shape:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if len(shape) > 1 and (not wanted or shape[0] != wanted[0]):

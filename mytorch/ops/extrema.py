@@ -244,7 +244,9 @@ _median_op = Op("median", _median, chosen_grad_of, outputs="values indices")
 
 def _median_all(x: Any, *, skip_nan: bool) -> Any:
     if not x.size:
-        return np.asarray(np.iinfo(x.dtype).min, x.dtype) if x.dtype.kind in "iu" else narrowed(np.asarray(np.nan, widened(x).dtype), x.dtype)
+        if x.dtype.kind in "iu":
+            return np.asarray(np.iinfo(x.dtype).min, x.dtype)
+        return narrowed(np.asarray(np.nan, widened(x).dtype), x.dtype)
     return np.asarray(_median(x.reshape(-1), dim=0, keepdim=False, skip_nan=skip_nan)[0])
 
 

@@ -59,16 +59,16 @@ def _pair(name: str, x: Any, target: Any, integers: bool = False) -> tuple[Any, 
     a, b = x._array, target._array
     if a.shape != b.shape:
         import warnings
-        warnings.warn(f"Using a target size (torch.Size({list(b.shape)})) that is different to the input size (torch.Size({list(a.shape)})). "
-                      "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-                      UserWarning, stacklevel=3)
+        warnings.warn(f"Using a target size (torch.Size({list(b.shape)})) that is different to the input size "
+                      f"(torch.Size({list(a.shape)})). This will likely lead to incorrect results due to broadcasting. "
+                      "Please ensure they have the same size.", UserWarning, stacklevel=3)
         x, target = broadcast_tensors(x, target)
     if a.dtype != b.dtype:
         common = result_dtype(a, b)
         x, target = converted(x, common), converted(target, common)
     if not integers and x._array.dtype.kind in "biu":
-        raise NotImplementedError(f"{name} is not implemented for '{dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))}': "
-                                  "convert the input to a floating dtype")
+        legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))
+        raise NotImplementedError(f"{name} is not implemented for '{legacy}': convert the input to a floating dtype")
     return x, target
 
 
@@ -212,8 +212,8 @@ _bce_op = elementwise_loss(
     lambda g, x, target, reduction: _slope(g, reduction, x, target) * (log1p(-x) - log(x)))
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,  # noqa: A002
-                         reduction: str = "mean") -> Any:
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,  # noqa: A002
+                         reduce: bool | None = None, reduction: str = "mean") -> Any:
     """-(t log(x) + (1 - t) log(1 - x)) for probabilities x, its logarithms kept above -100.
 
     Args:
@@ -228,8 +228,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     check_tensors("binary_cross_entropy", input=input, target=target)
     a, b = input._array, target._array
     if a.shape != b.shape:
-        raise ValueError(f"Using a target size (torch.Size({list(b.shape)})) that is different to the input size (torch.Size({list(a.shape)})) "
-                         "is deprecated. Please ensure they have the same size.")
+        raise ValueError(f"Using a target size (torch.Size({list(b.shape)})) that is different to the input size "
+                         f"(torch.Size({list(a.shape)})) is deprecated. Please ensure they have the same size.")
     given, wanted = (dtypes.legacy_name(dtypes.from_numpy_dtype(array.dtype)) for array in (b, a))
     if a.dtype.kind not in "fV":
         raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{wanted}'")
@@ -300,7 +300,8 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
         raise ValueError(f"Target size (torch.Size({list(wanted)})) must be the same as input size (torch.Size({list(shape)}))")
     if target._array.dtype.kind in "biu":
         given, of = (dtypes.legacy_name(dtypes.from_numpy_dtype(t._array.dtype)) for t in (input, target))
-        raise RuntimeError(f"result type {given} can't be cast to the desired output type {of}: give the target as floats, target.float()")
+        raise RuntimeError(f"result type {given} can't be cast to the desired output type {of}: give the target as floats, "
+                           "target.float()")
     x, target = _pair("binary_cross_entropy_with_logits", input, target)
     if pos_weight is not None:
         pos_weight = _fitting(converted(pos_weight, x.dtype), shape)
@@ -343,12 +344,11 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
         import warnings
         warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
                       "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
-                      "'mean' will be changed to behave the same as 'batchmean' in the next major release.", UserWarning, stacklevel=2)
+                      "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+                      UserWarning, stacklevel=2)
     reduction = "sum" if batchmean else chosen_reduction(reduction, size_average, reduce)
     check_tensors("kl_div", input=input, target=target)
-    x, target = input, target
-    if x._array.shape != target._array.shape:
-        x, target = broadcast_tensors(x, target)
+    x, target = (input, target) if input._array.shape == target._array.shape else broadcast_tensors(input, target)
     x, target = _pair("kl_div", x, target)
     y = apply(_kl_op, (x, target), {"reduction": reduction, "log_target": bool(log_target)})
     return y / input._array.shape[0] if batchmean and input._array.ndim else y
@@ -371,7 +371,8 @@ def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool
     return reduced(values, reduction)
 
 
-def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:  # noqa: A002
+def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,  # noqa: A002
+                      reduction: str = "mean") -> Any:
     """The negative log-likelihood of the target under Gaussians of mean x and variance var: (log(var) + (x - t)^2 / var) / 2.
 
     Args:
@@ -386,7 +387,7 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
     if not isinstance(var, TensorBase):
         if var < 0:
             raise ValueError("var has negative entry/entries")
-        var = input.new_full(input._array.shape, float(var))  # type: ignore[attr-defined]
+        var = input.new_full(input._array.shape, float(var))
     shape, given = input._array.shape, var._array.shape
     if given != shape:
         if given == shape[:-1]:

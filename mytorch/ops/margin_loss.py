@@ -21,11 +21,11 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
     """log(1 + e^(-t x)) for targets t of 1 and -1. Derivative: -g t / (1 + e^(t x)) / n."""
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("soft_margin_loss", input=input, target=target)
-    return reduced(log1p(exp(-target * input)), reduction)  # type: ignore[operator]
+    return reduced(log1p(exp(-target * input)), reduction)
 
 
-def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,  # noqa: A002
-                         reduction: str = "mean") -> Any:
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,  # noqa: A002
+                         reduce: bool | None = None, reduction: str = "mean") -> Any:
     """x where the target is 1, max(0, margin - x) where it is -1: for distances x of similar and dissimilar pairs."""
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("hinge_embedding_loss", input=input, target=target)
@@ -43,8 +43,8 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     if not input1._array.ndim == input2._array.ndim == target._array.ndim:
-        raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.shape}, "
-                           f"input2: {input2.shape}, target: {target.shape} ")
+        raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+                           f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} ")
     return reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
@@ -62,8 +62,8 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     if ndim > 1:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if input1._array.ndim != ndim + 1 or input2._array.ndim != ndim + 1:
-        raise RuntimeError(f"{ndim}D target tensor expects {ndim + 1}D input tensors, but found inputs with sizes {list(input1._array.shape)} "
-                           f"and {list(input2._array.shape)}.")
+        raise RuntimeError(f"{ndim}D target tensor expects {ndim + 1}D input tensors, but found inputs with sizes "
+                           f"{list(input1._array.shape)} and {list(input2._array.shape)}.")
     product = (input1 * input2).sum(-1)
     size_1, size_2 = (input1 * input1).sum(-1) + 1e-12, (input2 * input2).sum(-1) + 1e-12
     cosine = product / sqrt(size_1 * size_2)
@@ -77,8 +77,9 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     return norm(x1 - x2 + eps, p, -1, keepdim)
 
 
-def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False,
-                        size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Any:
+def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+                        swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+                        reduction: str = "mean") -> Any:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the `pairwise_distance`.
 
     Args:
@@ -93,27 +94,30 @@ def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float
     return _triplet(anchor, positive, negative, lambda a, b: pairwise_distance(a, b, p, eps), margin, swap, reduction)
 
 
-def _triplet(anchor: Any, positive: Any, negative: Any, distance: Callable[[Any, Any], Any], margin: float, swap: bool, reduction: str) -> Any:
+def _triplet(anchor: Any, positive: Any, negative: Any, distance: Callable[[Any, Any], Any], margin: float, swap: bool,
+             reduction: str) -> Any:
     check_tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
     if not anchor._array.ndim == positive._array.ndim == negative._array.ndim:
-        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: anchor "
-                           f"{anchor._array.ndim}D, positive {positive._array.ndim}D, and negative {negative._array.ndim}D inputs")
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of dimensions, but "
+                           f"got: anchor {anchor._array.ndim}D, positive {positive._array.ndim}D, and negative "
+                           f"{negative._array.ndim}D inputs")
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
     return reduced(clamp_min(near - far + margin, 0), reduction)
 
 
-def triplet_margin_with_distance_loss(anchor: Any, positive: Any, negative: Any, *, distance_function: Callable[[Any, Any], Any] | None = None,
-                                      margin: float = 1.0, swap: bool = False, reduction: str = "mean") -> Any:
+def triplet_margin_with_distance_loss(anchor: Any, positive: Any, negative: Any, *,
+                                      distance_function: Callable[[Any, Any], Any] | None = None, margin: float = 1.0,
+                                      swap: bool = False, reduction: str = "mean") -> Any:
     """`triplet_margin_loss` with a distance of one's own; without, `pairwise_distance`."""
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, chosen_reduction(reduction))
 
 
-def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: bool | None = None,  # noqa: A002
-                      reduce: bool | None = None, reduction: str = "mean") -> Any:
+def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,  # noqa: A002
+                      size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Any:
     """The hinge loss of classes: sum over i != t of weight[t] max(0, margin - x[t] + x[i])^p, divided by C.
 
     Shape: x (N, C), target (N) of int64; or (C) and () -> (), or target's shape for 'none'.
@@ -127,8 +131,9 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
     rows = input if input._array.ndim == 2 else input.reshape(1, -1)
     n, classes = rows._array.shape
     if target._array.shape not in ((n,), () if n == 1 else (n,)):
-        raise RuntimeError("multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
-                           f"Expected target size [{n}], but got {list(target._array.shape)}. Input has shape {list(input._array.shape)}.")
+        raise RuntimeError("multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+                           f"size). Expected target size [{n}], but got {list(target._array.shape)}. Input has shape "
+                           f"{list(input._array.shape)}.")
     places = target._array.reshape(-1)
     if np.any((places < 0) | (places >= classes)):
         raise RuntimeError("target out of range")

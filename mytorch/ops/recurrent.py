@@ -57,9 +57,9 @@ def _projection(x: Array, weight: Array, bias: Array | None, gates: int) -> Arra
 
 
 def _total_bias(b_ih: Array | None, b_hh: Array | None) -> Array | None:
-    if b_ih is None or b_hh is None:
-        return None if b_ih is b_hh else widened(b_hh if b_ih is None else b_ih)
-    return widened(b_ih) + widened(b_hh)
+    if b_ih is None:
+        return None if b_hh is None else widened(b_hh)
+    return widened(b_ih) if b_hh is None else widened(b_ih) + widened(b_hh)
 
 
 def _transposed(weight: Array, gates: int) -> Array:
@@ -276,7 +276,7 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
     tanh_c = np.tanh(cells)
     d, to_cell = _lstm_slopes(gates, tanh_c, _before(cells, c0, batch_sizes, reverse))
     gy, dh, dc, w = _incoming(gy, previous.shape[1]), _final(gh, h0), _final(gc, c0), _planes(w_hh, 4)
-    w_project = None if w_hr is None else widened(w_hr)
+    w_project: Any = None if w_hr is None else widened(w_hr)
     projected = None if w_hr is None else np.empty_like(previous)  # the gradient of each step's h
     product = np.empty((4, *dh.shape), dh.dtype)
     for rows in reversed(_steps(batch_sizes, reverse)):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mytorch.dtypes import cast, legacy_name
-from mytorch.engine_state import as_tensor
-from mytorch.generator import default_generator
-from mytorch.ops.common import Op, apply, compute_dtype, require_tensor
-from mytorch.ops.elementwise import mul
+from mytorch.dtypes import legacy_name
+from mytorch.ops.common import Op, apply, require_tensor
+from mytorch.ops.dropout import dropout as dropped
 from mytorch.ops.recurrent import gru_op, lstm_op, rnn_op
 from mytorch.ops.shape import cat, stack, transpose
 
@@ -33,17 +31,6 @@ def _check_dtypes(x: Any, *others: Any) -> None:
             given, expected = (legacy_name(t.dtype) for t in (other, x))
             raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {given} and {expected}: "
                                "convert the states, the weights or the input with .to(...)")
-
-
-def dropout(x: Any, p: float) -> Any:
-    """x with elements zeroed with probability p, the rest divided by 1 - p; torch's draws."""
-    if p == 0 or x._array.size == 0:
-        return x
-    if p == 1:
-        return x * 0
-    noise = default_generator.dropout_mask(p, x._array.shape).astype(compute_dtype(x.dtype))
-    noise /= 1 - p
-    return mul(x, as_tensor(cast(noise, x._array.dtype)))
 
 
 def network(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Sequence[Any]], *, batch_sizes: tuple[int, ...],
@@ -77,7 +64,7 @@ def network(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Sequence[An
             last.append(tuple(ends))
         x = cat(outputs, -1) if bidirectional else outputs[0]
         if start + directions < len(weights):
-            x = dropout(x, dropout_p)
+            x = dropped(x, dropout_p)
     return x, *(stack(parts) for parts in zip(*last, strict=True))
 
 

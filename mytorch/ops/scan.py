@@ -32,7 +32,7 @@ def _scan(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
 
 # ---- sums ---------------------------------------------------------------------------------------------------------------------
 
-cumsum_op = Op("cumsum", lambda x, *, dim, reverse=False: _scan(np.add, x, dim, reverse),
+cumsum_op: Op = Op("cumsum", lambda x, *, dim, reverse=False: _scan(np.add, x, dim, reverse),
                lambda g, dim, reverse: cumsum_op(g, dim=dim, reverse=not reverse))
 
 
@@ -80,7 +80,7 @@ def _cumprod_slope_with_zeros(g: Any, x: Any, y: Any, dim: int) -> Any:
     return np.moveaxis(np.where(zeros_so_far == 0, before, np.where(first, at_zero, 0)), -1, dim)
 
 
-cumprod_op = Op("cumprod", lambda x, *, dim: _scan(np.multiply, x, dim, False), _cumprod_formula)
+cumprod_op: Op = Op("cumprod", lambda x, *, dim: _scan(np.multiply, x, dim, False), _cumprod_formula)
 
 
 @numpy_names
@@ -110,7 +110,8 @@ def _logcumsumexp_formula(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> An
     return half(g) - half(-g)
 
 
-logcumsumexp_op = Op("logcumsumexp", lambda x, *, dim, reverse=False: _scan(np.logaddexp, floating(x), dim, reverse), _logcumsumexp_formula)
+logcumsumexp_op: Op = Op("logcumsumexp", lambda x, *, dim, reverse=False: _scan(np.logaddexp, floating(x), dim, reverse),
+                     _logcumsumexp_formula)
 
 
 @numpy_names

@@ -87,12 +87,12 @@ def _total(x: Any, dim: int) -> Any:
     return sum_op(x, dim=(dim,) if x.ndim else None, keepdim=True)
 
 
-softmax_op = Op("softmax", softmax_forward, lambda g, y, dim: softmax_grad_op(g, y, dim=dim))
-softmax_grad_op = Op("softmax_backward_data", softmax_backward,
+softmax_op: Op = Op("softmax", softmax_forward, lambda g, y, dim: softmax_grad_op(g, y, dim=dim))
+softmax_grad_op: Op = Op("softmax_backward_data", softmax_backward,
                      lambda g, p, dim: softmax_grad_op(g, p, dim=dim),
                      lambda g, a, p, dim: g * (a - _total(a * p, dim)) - a * _total(g * p, dim), inputs="a p")
-log_softmax_op = Op("log_softmax", log_softmax_forward, lambda g, y, dim: log_softmax_grad_op(g, y, dim=dim))
-log_softmax_grad_op = Op("log_softmax_backward_data", log_softmax_backward,
+log_softmax_op: Op = Op("log_softmax", log_softmax_forward, lambda g, y, dim: log_softmax_grad_op(g, y, dim=dim))
+log_softmax_grad_op: Op = Op("log_softmax_backward_data", log_softmax_backward,
                          lambda g, logp, dim: g - _total(g * exp(logp), dim),
                          lambda g, a, logp, dim: -g * exp(logp) * _total(a, dim), inputs="a logp")
 
@@ -102,7 +102,8 @@ def _along(name: str, op: Op, x: Any, dim: int, dtype: dtypes.dtype | None) -> A
     x = converted(x, dtype)
     if x._array.dtype.kind in "biuc":
         legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))
-        raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{legacy}'; give dtype=torch.float32, or convert x")
+        raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{legacy}'; give dtype=torch.float32, "
+                                  "or convert the input")
     return apply(op, (x,), {"dim": d})
 
 

@@ -33,7 +33,11 @@ def _sort(x: Any, *, dim: int, descending: bool) -> tuple[Any, Any]:
     return np.take_along_axis(x, indices, dim), indices
 
 
-_sort_op = Op("sort", _sort, lambda g, indices, x_shape, dim: chosen_grad(g, indices, x_shape, dim, True), outputs="values indices")
+def _several_chosen(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int) -> Any:
+    return chosen_grad(g, indices, x_shape, dim, True)
+
+
+_sort_op = Op("sort", _sort, _several_chosen, outputs="values indices")
 
 
 @numpy_names
@@ -54,7 +58,8 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | Non
 @numpy_names
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool | None = False) -> Any:  # noqa: A002
     """The indices that sort x along a dimension: `sort(...).indices`."""
-    return sort(input.detach() if isinstance(input, TensorBase) else input, dim, descending).indices  # type: ignore[attr-defined]
+    require_tensor("argsort", input)
+    return sort(input.detach(), dim, descending).indices
 
 
 def msort(input: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -68,7 +73,7 @@ def _topk(x: Any, *, k: int, dim: int, largest: bool) -> tuple[Any, Any]:
         return x.copy(), np.zeros((), np.int64)
     wide = widened(x)
     n = x.shape[dim]
-    if 0 < k and k * 8 < n:  # find the k first, then sort only those
+    if k > 0 and k * 8 < n:  # find the k first, then sort only those
         part = np.argpartition(wide, n - k if largest else k - 1, axis=dim)
         some = np.sort(np.take(part, range(n - k, n) if largest else range(k), axis=dim), axis=dim)
         indices = np.take_along_axis(some, _order(np.take_along_axis(wide, some, dim), dim, largest), dim)
@@ -77,12 +82,12 @@ def _topk(x: Any, *, k: int, dim: int, largest: bool) -> tuple[Any, Any]:
     return np.take_along_axis(x, indices, dim), indices
 
 
-_topk_op = Op("topk", _topk, lambda g, indices, x_shape, dim: chosen_grad(g, indices, x_shape, dim, True), outputs="values indices")
+_topk_op = Op("topk", _topk, _several_chosen, outputs="values indices")
 
 
 @numpy_names
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:  # noqa: A002
-    """The k largest (or smallest) elements along a dimension, in order: a named tuple (values, indices). NaN counts as the largest.
+    """The k largest (or smallest) elements along a dimension, in order: a named tuple (values, indices). NaN is the largest.
 
     Raises:
         RuntimeError: if there are fewer than k elements, and for bool or complex numbers.
@@ -155,7 +160,8 @@ def _unique_consecutive(x: Any, *, dim: int | None) -> tuple[Any, Any, Any]:
 
 
 _unique_op = Op("unique2", _unique, _no_derivative("_unique2"), outputs="values inverse counts")
-_unique_consecutive_op = Op("unique_consecutive", _unique_consecutive, _no_derivative("unique_consecutive"), outputs="values inverse counts")
+_unique_consecutive_op = Op("unique_consecutive", _unique_consecutive, _no_derivative("unique_consecutive"),
+                            outputs="values inverse counts")
 
 
 def _distinct(name: str, op: Op, x: Any, return_inverse: bool, return_counts: bool, dim: int | None) -> Any:
@@ -174,7 +180,8 @@ def _distinct(name: str, op: Op, x: Any, return_inverse: bool, return_counts: bo
     return (values, *extra) if extra else values
 
 
-def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # noqa: A002
+def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,  # noqa: A002
+           dim: int | None = None) -> Any:
     """The distinct values of x, in order; with `dim`, the distinct slices. Each NaN is distinct.
 
     Returns:
@@ -200,7 +207,7 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:  # n
     """The indices of the nonzero elements, in row-major order: (n, dims), or with `as_tuple` one tensor per dimension."""
     require_tensor("nonzero", input)
     if as_tuple:
-        x = input if input._array.ndim else input.reshape(1)  # type: ignore[attr-defined]
+        x = input if input._array.ndim else input.reshape(1)
         return tuple(apply(_nonzero_op, (x,)).unbind(1))
     y = apply(_nonzero_op, (input,))
     return y if out is None else put_out(y, out)
@@ -240,13 +247,14 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was "
+                           "True")
     boundaries = sorted_sequence._array.shape
     shape = input._array.shape if isinstance(input, TensorBase) else ()
     if len(boundaries) > 1 and boundaries[:-1] != shape[:-1]:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-                           f"and input value tensor must match, but we got boundaries tensor {list(boundaries)} and input value tensor "
-                           f"{list(shape)}")
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+                           f"boundaries tensor and input value tensor must match, but we got boundaries tensor {list(boundaries)} and input "
+                           f"value tensor {list(shape)}")
     meta = {"right": right or side == "right", "np_dtype": np.dtype(np.int32 if out_int32 else np.int64)}
     y = apply(_searchsorted_op, (sorted_sequence, input, sorter), meta)
     return y if out is None else put_out(y, out)
@@ -279,6 +287,11 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 # ---- counts -------------------------------------------------------------------------------------------------------------------
 
 
+def _unsupported(kernel_name: str, array: Any) -> Exception:
+    legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(array.dtype))
+    return NotImplementedError(f"\"{kernel_name}\" not implemented for '{legacy}'")
+
+
 def _bincount(x: Any, weights: Any, *, minlength: int) -> Any:
     if weights is None:
         return np.bincount(x, minlength=minlength).astype(np.int64)
@@ -299,7 +312,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:  # noq
     require_tensor("bincount", input)
     x = input._array
     if x.dtype.kind not in "iu":
-        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{dtypes.legacy_name(dtypes.from_numpy_dtype(x.dtype))}'")
+        raise _unsupported("bincount_cpu", x)
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
     if x.ndim != 1 or (x.size and x.min() < 0):
@@ -328,7 +341,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
     require_tensor("histc", input)
     x = widened(input._array)
     if x.dtype.kind != "f":
-        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{dtypes.legacy_name(dtypes.from_numpy_dtype(x.dtype))}'")
+        raise _unsupported("histogram_cpu", x)
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     low, high = float(min), float(max)
@@ -340,6 +353,5 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
         raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")
-    y = apply(_histc_op, (input.detach(),),  # type: ignore[attr-defined]
-              {"bins": bins, "low": low, "high": high})
+    y = apply(_histc_op, (input.detach(),), {"bins": bins, "low": low, "high": high})
     return y if out is None else put_out(y, out)

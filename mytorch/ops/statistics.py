@@ -14,7 +14,20 @@ from mytorch.ops.elementwise import exp, isnan, lerp, pow, sgn, where  # noqa: A
 from mytorch.ops.extrema import tie_share
 from mytorch.ops.index import gather
 from mytorch.ops.sorting import sort
-from mytorch.ops.sums import Dims, converted, count, kept_shape, mean, mean_op, numpy_names, one_dim, reduced_dims, refused, spread
+from mytorch.ops.sums import (
+    Dims,
+    converted,
+    count,
+    kept_shape,
+    left_shape,
+    mean,
+    mean_op,
+    numpy_names,
+    one_dim,
+    reduced_dims,
+    refused,
+    spread,
+)
 
 __mytorch__ = True
 
@@ -44,9 +57,12 @@ def _std_formula(g: Any, x: Any, y: Any, dim: Dims, keepdim: bool, correction: f
     return _var_formula(where(zero, g * 0, g / where(zero, 1.0, y * 2)), x, dim, keepdim, correction)
 
 
+def _std(x: Any, *, dim: Dims, keepdim: bool, correction: float) -> Any:
+    return narrowed(np.sqrt(_var(widened(x), dim=dim, keepdim=keepdim, correction=correction), out=...), x.dtype)
+
+
 _var_op = Op("var", _var, _var_formula, holomorphic=False)
-_std_op = Op("std", lambda x, *, dim, keepdim, correction: narrowed(
-    np.sqrt(_var(widened(x), dim=dim, keepdim=keepdim, correction=correction), out=...), x.dtype), _std_formula, holomorphic=False)
+_std_op = Op("std", _std, _std_formula, holomorphic=False)
 
 
 def _spread_of(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
@@ -63,7 +79,8 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correc
         import warnings
         warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
                       "(input numel divided by output numel).", UserWarning, stacklevel=4)
-    return apply(_var_op if name.startswith("var") else _std_op, (x,), {"dim": dims, "keepdim": keepdim, "correction": correction})
+    op = _var_op if name.startswith("var") else _std_op
+    return apply(op, (x,), {"dim": dims, "keepdim": keepdim, "correction": correction})
 
 
 @numpy_names
@@ -117,8 +134,10 @@ def _logsumexp(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     top = np.maximum.reduce(wide.real, axis=dim, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0).astype(wide.real.dtype)  # inf - inf would be NaN
     total = np.add.reduce(np.exp(wide - top), axis=dim, keepdims=True)
-    y = np.log(total) + top
-    return narrowed(np.asarray(y if keepdim else y.reshape([n for i, n in enumerate(x.shape) if dim is not None and i not in dim])), x.dtype)
+    y = np.asarray(np.log(total) + top)
+    if not keepdim:
+        y = y.reshape(left_shape(x.shape, dim))
+    return narrowed(y, x.dtype)
 
 
 _logsumexp_op = Op("logsumexp", _logsumexp, lambda g, x, y, x_shape, dim, keepdim:
@@ -152,18 +171,18 @@ def _vector_norm(x: Any, *, ord: float, dim: Dims, keepdim: bool) -> Any:  # noq
     return narrowed(np.asarray(y, wide.real.dtype), x.dtype)
 
 
-def _norm_of_sizes(size: Any, ord: float, dim: Dims, keepdim: bool) -> Any:  # noqa: A002
+def _norm_of_sizes(size: Any, ord: float, dim: Any, keepdim: bool) -> Any:  # noqa: A002
     if ord == 0:
-        return np.add.reduce(size != 0, axis=dim, keepdims=keepdim, dtype=np.int64)
+        return np.add.reduce(size != 0, axis=dim, keepdims=keepdim, dtype=np.int64, out=...)
     if ord == math.inf:
-        return np.maximum.reduce(size, axis=dim, keepdims=keepdim)
+        return np.maximum.reduce(size, axis=dim, keepdims=keepdim, out=...)
     if ord == -math.inf:
-        return np.minimum.reduce(size, axis=dim, keepdims=keepdim)
+        return np.minimum.reduce(size, axis=dim, keepdims=keepdim, out=...)
     if ord == 1:
-        return np.add.reduce(size, axis=dim, keepdims=keepdim)
+        return np.add.reduce(size, axis=dim, keepdims=keepdim, out=...)
     if ord == 2:
-        return np.sqrt(np.add.reduce(size * size, axis=dim, keepdims=keepdim))
-    return np.power(np.add.reduce(np.power(size, ord), axis=dim, keepdims=keepdim), 1 / ord)
+        return np.sqrt(np.add.reduce(size * size, axis=dim, keepdims=keepdim, out=...))
+    return np.power(np.add.reduce(np.power(size, ord), axis=dim, keepdims=keepdim, out=...), 1 / ord)
 
 
 def _vector_norm_formula(g: Any, x: Any, y: Any, ord: float, dim: Dims, keepdim: bool) -> Any:  # noqa: A002
@@ -210,17 +229,19 @@ def _norm(name: str, x: Any, ord: float, dim: Any, keepdim: bool, dtype: Any, ou
         raise refused(f"{name}: Expected a floating point or complex tensor as input. Got ", x)
     if not array.size and (ord < 0 or ord == math.inf):
         if dims is None:
-            raise RuntimeError(f"{name} cannot compute the {ord:g} norm on an empty tensor because the operation does not have an identity")
+            raise RuntimeError(f"{name} cannot compute the {ord:g} norm on an empty tensor because the operation does not have "
+                               "an identity")
         for d in dims:
             if not array.shape[d]:
-                raise RuntimeError(f"{name} cannot compute the {ord:g} norm on the dimension {d} because this dimension is empty and the "
-                                   "operation does not have an identity")
+                raise RuntimeError(f"{name} cannot compute the {ord:g} norm on the dimension {d} because this dimension is empty "
+                                   "and the operation does not have an identity")
     y = apply(_vector_norm_op, (x,), {"ord": float(ord), "dim": dims, "keepdim": keepdim})
     return y if out is None else put_out(y, out)
 
 
 @numpy_names
-def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: dtypes.dtype | None = None) -> Any:  # noqa: A002
+def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,  # noqa: A002
+         dtype: dtypes.dtype | None = None) -> Any:
     """`vector_norm` of order p under its old name; 'fro' is p = 2.
 
     Raises:
@@ -237,7 +258,7 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:  # noqa: A002
     """The p-norm of input - other, which broadcast."""
     require_tensor("dist", input)
     require_tensor("dist", other, "other", 2)
-    return _norm("linalg.vector_norm", input - other, p, None, False, None, None)  # type: ignore[operator]
+    return _norm("linalg.vector_norm", input - other, p, None, False, None, None)
 
 
 # ---- quantiles ----------------------------------------------------------------------------------------------------------------
@@ -246,7 +267,8 @@ _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 @numpy_names
-def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Any:  # noqa: A002
+def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",  # noqa: A002
+             out: Any = None) -> Any:
     """The q-th quantiles (q between 0 and 1, a number or a 1-d tensor) of all elements or along a dimension; NaN wins.
 
     Shape: x (D...) -> x's shape without `dim`, preceded by q's size if q is 1-d.
@@ -259,45 +281,62 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
 
 
 @numpy_names
-def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Any:  # noqa: A002
+def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",  # noqa: A002
+                out: Any = None) -> Any:
     """`quantile` of the elements that are not NaN."""
     y = _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
     return y if out is None else put_out(y, out)
 
 
 def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Any:
+    fractions = _checked_fractions(name, x, q, interpolation)
+    shape = x._array.shape
+    d = None if dim is None else one_dim(name, x, dim)
+    # (D...) -> rows of what becomes one number
+    rows = x.reshape(1, -1) if d is None or not shape else x.movedim(d, -1).reshape(-1, shape[d])
+    ordered = sort(rows).values  # NaN last
+    n = rows._array.shape[1]
+    missing = isnan(ordered)._array
+    last = np.maximum(n - 1 - missing.sum(1, keepdims=True), 0) if skip_nan else n - 1
+    ranks = (fractions.reshape(1, -1) * last).astype(fractions.dtype)  # (rows, q)
+    if not skip_nan:
+        ranks = np.where(missing[:, -1:], fractions.dtype.type(n - 1), ranks)
+    y = _between(ordered, ranks, interpolation)
+    kept = kept_shape(shape, None if d is None else (d,))
+    y = y.transpose(0, 1).reshape(fractions.size, *(kept if keepdim else left_shape(shape, None if d is None else (d,))))
+    return y if fractions.ndim else y[0]
+
+
+def _checked_fractions(name: str, x: Any, q: Any, interpolation: str) -> Any:
     require_tensor(name, x)
-    if x._array.size == 0:
+    array = x._array
+    if array.size == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
-    if x._array.dtype.kind != "f":
+    if array.dtype.kind != "f" or array.itemsize < 4:
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in _INTERPOLATIONS:
-        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
-    if isinstance(q, TensorBase) and q._array.dtype != x._array.dtype:
+        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
+                           f"{interpolation}")
+    if isinstance(q, TensorBase) and q._array.dtype != array.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    fractions = np.asarray(q._array if isinstance(q, TensorBase) else q, x._array.dtype)
+    fractions = np.asarray(q._array if isinstance(q, TensorBase) else q, array.dtype)
     if fractions.ndim > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if not np.all((fractions >= 0) & (fractions <= 1)):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
-    kept = kept_shape(x._array.shape, None if dim is None else (one_dim(name, x, dim),))
-    rows = x.reshape(1, -1) if dim is None else x.unsqueeze(-1).transpose(dim if dim >= 0 else dim - 1, -1).reshape(-1, x.shape[dim] if x.ndim else 1)
-    ordered, _ = sort(rows)  # (rows, n); NaN last
-    missing = isnan(ordered)._array
-    n = rows.shape[-1]
-    last = np.maximum(n - 1 - (missing.sum(-1, keepdims=True) if skip_nan else 0), 0)
-    ranks = (fractions.reshape(1, -1) * last).astype(x._array.dtype)  # (rows, q)
-    if not skip_nan:
-        ranks = np.where(missing[:, -1:], n - 1, ranks).astype(x._array.dtype)
-    if interpolation in ("lower", "higher", "nearest"):
-        ranks = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}[interpolation](ranks)
-    low = np.floor(ranks).astype(np.int64)
-    y = gather(ordered, 1, x.new_tensor(low, dtype=None))
-    if interpolation in ("linear", "midpoint"):
-        upper = gather(ordered, 1, x.new_tensor(np.ceil(ranks).astype(np.int64), dtype=None))
-        weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else (ranks - low).astype(ranks.dtype)
-        y = lerp(y, upper, x.new_tensor(weight, dtype=None))
-    y = y.transpose(0, 1).reshape(fractions.size, *kept)  # (q, rows) -> (q, D... with size 1)
-    if not keepdim:
-        y = y.reshape(fractions.size, *([n for i, n in enumerate(kept) if i != dim % len(kept)] if dim is not None and kept else []))
-    return y if fractions.ndim else y[0]
+    return fractions
+
+
+def _between(ordered: Any, ranks: Any, interpolation: str) -> Any:
+    """The values at fractional places of sorted rows."""
+    roundings: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}
+    rounding = roundings.get(interpolation)
+    if rounding is not None:
+        ranks = rounding(ranks)
+    low = np.floor(ranks)
+    y = gather(ordered, 1, ordered.new_tensor(low.astype(np.int64), dtype=None))
+    if rounding is not None:
+        return y
+    above = gather(ordered, 1, ordered.new_tensor(np.ceil(ranks).astype(np.int64), dtype=None))
+    weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - low
+    return lerp(y, above, ordered.new_tensor(weight, dtype=None))

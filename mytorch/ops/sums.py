@@ -11,7 +11,19 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
-from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims
+from mytorch.ops.common import (
+    FLOAT32,
+    FLOAT64,
+    Op,
+    TensorBase,
+    apply,
+    narrowed,
+    put_out,
+    require_tensor,
+    widened,
+    wrap_dim,
+    wrap_dims,
+)
 from mytorch.ops.elementwise import isnan, to_dtype, where
 from mytorch.ops.shape import expand_op, permute_op, shape_of
 
@@ -80,6 +92,11 @@ def kept_shape(shape: tuple[int, ...], dim: Dims) -> tuple[int, ...]:
     return tuple(1 if dim is None or i in dim else n for i, n in enumerate(shape))
 
 
+def left_shape(shape: tuple[int, ...], dim: Dims) -> tuple[int, ...]:
+    """The shape after a reduction that drops its dimensions."""
+    return tuple(n for i, n in enumerate(shape) if dim is not None and i not in dim)
+
+
 def count(shape: tuple[int, ...], dim: Dims) -> int:
     """How many elements become one."""
     return math.prod(shape) if dim is None else math.prod(shape[d] for d in dim)
@@ -110,7 +127,7 @@ def reduce_sum(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     return narrowed(reduce_sum.reference(widened(x), dim=dim, keepdim=keepdim), kind)
 
 
-sum_op = Op("sum", reduce_sum, lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
+sum_op: Op = Op("sum", reduce_sum, lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
 
 
 def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None,  # noqa: A001, A002
@@ -155,8 +172,9 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dt
     dims = reduced_dims("mean", input, dim if axis is None else axis)
     x = converted(input, dtype)
     if x._array.dtype.kind in "biu":
-        what = "input dtype must be" if dtype is None else "optional dtype must be"
-        raise refused(f"mean(): could not infer output dtype. {what.capitalize()} either a floating point or complex dtype. Got: ", x)
+        what = "Input" if dtype is None else "Optional"
+        raise refused(f"mean(): could not infer output dtype. {what} dtype must be either a floating point or complex dtype. "
+                      "Got: ", x)
     y = apply(mean_op, (x,), {"dim": dims, "keepdim": keepdim or keepdims})
     return y if out is None else put_out(y, out)
 
@@ -280,7 +298,10 @@ _all_op = Op("all", _truth(np.logical_and), None)
 
 @numpy_names
 def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:  # noqa: A001, A002
-    """Is any element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, none is. uint8 stays uint8; dim=() reduces nothing."""
+    """Is any element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, none is.
+
+    The result is bool, but uint8 for uint8, torch's bool of old; dim=() reduces nothing.
+    """
     dims = () if dim == () else reduced_dims("any", input, dim)
     y = apply(_any_op, (input,), {"dim": dims, "keepdim": keepdim})
     return y if out is None else put_out(y, out)
@@ -288,7 +309,10 @@ def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) 
 
 @numpy_names
 def all(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:  # noqa: A001, A002
-    """Is every element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, all are. uint8 stays uint8; dim=() reduces nothing."""
+    """Is every element nonzero, of all or over dimensions? NaN counts as nonzero; of nothing, all are.
+
+    The result is bool, but uint8 for uint8, torch's bool of old; dim=() reduces nothing.
+    """
     dims = () if dim == () else reduced_dims("all", input, dim)
     y = apply(_all_op, (input,), {"dim": dims, "keepdim": keepdim})
     return y if out is None else put_out(y, out)

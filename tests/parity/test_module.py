@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 
 from tests.parity.outcome import assert_same, layers  # noqa: E402
 
-
 EXPRESSIONS = """
 s
 m.register_buffer('a', 3)
