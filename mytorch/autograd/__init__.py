@@ -6,6 +6,9 @@ from typing import Any
 
 from mytorch.autograd import function as function
 from mytorch.autograd.function import Function as Function
+from mytorch.autograd.gradcheck import GradcheckError as GradcheckError
+from mytorch.autograd.gradcheck import gradcheck as gradcheck
+from mytorch.autograd.gradcheck import gradgradcheck as gradgradcheck
 from mytorch.autograd.variable import Variable as Variable
 from mytorch.autograd_engine import backward as backward
 from mytorch.autograd_engine import enable_grad as enable_grad

@@ -29,6 +29,7 @@ from mytorch.nn.dropout import (
 )
 from mytorch.nn.embedding import Embedding as Embedding, EmbeddingBag as EmbeddingBag
 from mytorch.nn.flatten import Flatten as Flatten, Unflatten as Unflatten
+from mytorch.nn.gru import GRU as GRU, GRUCell as GRUCell
 from mytorch.nn.linear import Bilinear as Bilinear, Identity as Identity, Linear as Linear
 from mytorch.nn.loss import (
     BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogitsLoss, CosineEmbeddingLoss as CosineEmbeddingLoss, CrossEntropyLoss as
@@ -38,6 +39,7 @@ from mytorch.nn.loss import (
     NLLLoss, PoissonNLLLoss as PoissonNLLLoss, SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss, TripletMarginLoss
     as TripletMarginLoss, TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss,
 )
+from mytorch.nn.lstm import LSTM as LSTM, LSTMCell as LSTMCell
 from mytorch.nn.module import Module as Module
 from mytorch.nn.normalization import (
     CrossMapLRN2d as CrossMapLRN2d, GroupNorm as GroupNorm, LayerNorm as LayerNorm, LocalResponseNorm as LocalResponseNorm,
@@ -58,6 +60,7 @@ from mytorch.nn.pooling import (
     as LPPool3d, MaxPool1d as MaxPool1d, MaxPool2d as MaxPool2d, MaxPool3d as MaxPool3d, MaxUnpool1d as MaxUnpool1d, MaxUnpool2d
     as MaxUnpool2d, MaxUnpool3d as MaxUnpool3d,
 )
+from mytorch.nn.rnn import RNN as RNN, RNNBase as RNNBase, RNNCell as RNNCell, RNNCellBase as RNNCellBase
 from mytorch.nn.sequential import Sequential as Sequential
 from mytorch.nn.upsampling import (
     ChannelShuffle as ChannelShuffle, Fold as Fold, PixelShuffle as PixelShuffle, PixelUnshuffle as PixelUnshuffle, Unfold as

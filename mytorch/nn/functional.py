@@ -15,6 +15,7 @@ from mytorch.ops.adaptive_pool import (
     adaptive_max_pool3d as adaptive_max_pool3d, lp_pool1d as lp_pool1d, lp_pool2d as lp_pool2d, lp_pool3d as lp_pool3d,
     max_unpool1d as max_unpool1d, max_unpool2d as max_unpool2d, max_unpool3d as max_unpool3d,
 )
+from mytorch.ops.arithmetic import sigmoid as sigmoid, tanh as tanh
 from mytorch.ops.conv import (
     conv1d as conv1d, conv2d as conv2d, conv3d as conv3d, conv_transpose1d as conv_transpose1d, conv_transpose2d as
     conv_transpose2d, conv_transpose3d as conv_transpose3d,
@@ -24,7 +25,6 @@ from mytorch.ops.dropout import (
     alpha_dropout as alpha_dropout, dropout as dropout, dropout1d as dropout1d, dropout2d as dropout2d, dropout3d as dropout3d,
     feature_alpha_dropout as feature_alpha_dropout,
 )
-from mytorch.ops.elementwise import sigmoid as sigmoid, tanh as tanh
 from mytorch.ops.embedding import embedding as embedding, embedding_bag as embedding_bag, one_hot as one_hot
 from mytorch.ops.linalg import cosine_similarity as cosine_similarity
 from mytorch.ops.loss import (

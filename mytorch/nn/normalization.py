@@ -8,7 +8,9 @@ from mytorch.nn import init
 from mytorch.nn.module import Module
 from mytorch.nn.parameter import Parameter
 from mytorch.ops import norm
-from mytorch.ops.create import empty
+from mytorch.ops.create import empty, tensor
+from mytorch.ops.elementwise import square
+from mytorch.ops.linalg import einsum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,11 +159,19 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """`LocalResponseNorm` of images as Lua's torch had it: an even size counts one channel less, though it still divides by size."""
+    """y = x / (k + alpha / size * sum of x^2 over neighbouring channels)^beta, for images, as Lua's torch had it.
+
+    The first channel counts as everyone's neighbour: a quirk of the original that networks were trained with.
+
+    Shape: (N, C, H, W), kept.
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__(size, alpha, beta, k)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        width = self.size - 1 + self.size % 2
-        return norm.local_response_norm(input, width, self.alpha * width / self.size, self.beta, self.k)
+        channels = input._array.shape[1]
+        reach = (self.size + 1) // 2 - 1
+        neighbours = [[j == 0 or abs(i - j) <= reach for j in range(channels)] for i in range(channels)]
+        sums = einsum("ij,njhw->nihw", tensor(neighbours, dtype=input.dtype), square(input))
+        return input / (sums * (self.alpha / self.size) + self.k) ** self.beta

@@ -197,7 +197,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:  # noqa: A002
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 # min(x, 0) whose derivative at 0 counts as that of x: exp of it never overflows
-_below_zero = Op("clamp_max", lambda x: np.minimum(x, x.dtype.type(0)), lambda g, x: where(x <= 0, g, g * 0), inputs="x")
+_below_zero = _activation("clamp_max", lambda x: np.minimum(x, x.dtype.type(0)), lambda g, x: where(x <= 0, g, g * 0))
 
 
 def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:

@@ -10,12 +10,11 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import autograd_engine as engine
-from mytorch import engine_state
-from mytorch import dtypes, errors
+from mytorch import dtypes, engine_state, errors
 from mytorch.autograd_engine import TensorBase
-from mytorch.inplace import bump
 from mytorch.device import require_cpu
 from mytorch.dtypes import cast, from_numpy_dtype, get_default_dtype, number_dtype
+from mytorch.inplace import bump
 from mytorch.ops.common import put_out, require_tensor
 
 __mytorch__ = True
@@ -119,14 +118,15 @@ def array_of(data: Any, dtype: dtypes.dtype | None = None) -> ndarray[Any, Any]:
         return array.astype(get_default_dtype().np)
     if isinstance(data, (list, tuple)) and _holds_generic(data):
         return np.array(array, from_numpy_dtype(array.dtype).np)
-    wanted = {"b": dtypes.bool_, "i": dtypes.int64, "u": dtypes.int64, "f": get_default_dtype(), "c": get_default_dtype().to_complex()}[array.dtype.kind]
+    kinds = {"b": dtypes.bool_, "i": dtypes.int64, "u": dtypes.int64, "f": get_default_dtype(), "c": get_default_dtype().to_complex()}
+    wanted = kinds[array.dtype.kind]
     return cast(array, wanted.np) if array.dtype != wanted.np else array
 
 
 def _holds_generic(data: Any) -> bool:
     while isinstance(data, (list, tuple)) and data:
         data = data[0]
-    return isinstance(data, (ndarray, np.generic)) and not type(data) in (float, int)
+    return isinstance(data, (ndarray, np.generic)) and type(data) not in (float, int)
 
 
 def _explain_ragged(data: Any, dim: int = 0) -> None:
@@ -200,7 +200,8 @@ def from_numpy(ndarray: Any) -> Any:
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     found = from_numpy_dtype(ndarray.dtype)
     if found.np != ndarray.dtype:
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is "
+                         "currently not supported.")
     if any(s < 0 for s in ndarray.strides):
         raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
                          "(You can probably work around this by making a copy of your array with array.copy().)")
@@ -301,7 +302,7 @@ def eye(n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, lay
 
 
 def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, (TensorBase, np.generic)) else x  # type: ignore[attr-defined]
+    return x.item() if isinstance(x, (TensorBase, np.generic)) else x  # type: ignore[union-attr]
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
@@ -313,10 +314,6 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype
     """
     first, last = (0, _number(start)) if end is None else (_number(start), _number(end))
     step = _number(step)
-    if out is not None and dtype is None:  # computed in the dtype of `out`
-        dtype = out.dtype
-        if dtype.category <= dtypes.INTEGER:
-            first, last, step = int(first), int(last), int(step)
     if not (math.isfinite(first) and math.isfinite(last)):
         raise RuntimeError(f"unsupported range: {first} -> {last}")
     if step == 0:
@@ -324,10 +321,15 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype
     if (last - first) * step < 0:
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: arange({first}, {last}, {step})")
     whole = all(isinstance(v, int) for v in (first, last, step))
+    if dtype is None and out is not None:
+        dtype = out.dtype
     d = as_dtype(dtype) if dtype is not None else dtypes.int64 if whole else get_default_dtype()
+    if d.category <= dtypes.INTEGER and not whole:  # integers from the start, as in torch: arange(0.5, 4.5, dtype=int64) is 0, 1, 2, 3
+        whole, first, last, step = True, int(first), int(last), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero, but rounds to zero in an integer dtype")
     count = -(-(last - first) // step) if whole else math.ceil((last - first) / step)
     if d.category <= dtypes.INTEGER:
-        first, step = int(first), int(step)
         array = np.arange(count, dtype=np.int64) * step + first
     else:
         array = np.arange(count, dtype=np.float64) * step + first
@@ -365,6 +367,8 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = 
     first, last = _number(start), _number(end)
     d = as_dtype(dtype) if dtype is not None else get_default_dtype().to_complex() if isinstance(first, complex) or isinstance(last, complex) \
         else get_default_dtype()
+    if d.category == dtypes.INTEGER:
+        first, last = int(first), int(last)
     inner = d.np if d.np in (np.dtype("f4"), np.dtype("f8")) else np.dtype("c16" if d.is_complex else "f8")
     a, b = inner.type(first), inner.type(last)
     gap = (b - a) / inner.type(max(steps - 1, 1))
@@ -381,7 +385,10 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
     """base ** x for `steps` evenly spaced exponents."""
     _check_steps("logspace", start, end, steps)
     d = get_default_dtype() if dtype is None else as_dtype(dtype)
-    y = finished(cast(np.power(base, np.linspace(_number(start), _number(end), steps)), d.np), requires_grad, device)
+    first, last = _number(start), _number(end)
+    if d.category == dtypes.INTEGER:
+        first, last = int(first), int(last)
+    y = finished(cast(np.power(base, np.linspace(first, last, steps)), d.np), requires_grad, device)
     return y if out is None else put_out(y, out)
 
 
@@ -452,6 +459,3 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
 def unsupported(what: str) -> NotImplementedError:
     """The error for an option that this build does not have."""
     return NotImplementedError(f"{what} is not supported")
-
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "errors")]

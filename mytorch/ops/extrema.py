@@ -21,7 +21,16 @@ __mytorch__ = True
 
 
 def put_outs(result: Any, out: Any) -> Any:
-    """Write results into a tuple of `out=` tensors, and return those under the result's names."""
+    """Write results into a tuple of `out=` tensors, and return those under the result's names.
+
+    Raises:
+        RuntimeError: if a tensor has another dtype than its result.
+    """
+    for y, target in zip(result, out, strict=True):
+        require_tensor("out", target, "out", 1)
+        if y._array.dtype != target._array.dtype:
+            wanted, given = (dtypes.from_numpy_dtype(t._array.dtype).name for t in (y, target))
+            raise RuntimeError(f"Expected out tensor to have dtype {wanted}, but got {given} instead")
     return type(result)(put_out(y, target) for y, target in zip(result, out, strict=True))
 
 

@@ -1,225 +1,32 @@
-"""Indexing: `x[...]` and `x[...] = v`, gather and scatter, index_select, masked operations."""
+"""Gather and scatter, slices named by an index tensor, masks; and the face of `indexing`, which is `x[...]` itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, errors
-from mytorch.autograd_engine import state
-from mytorch.inplace import check_inplace
+from mytorch.ops.choices import kept_op, where
 from mytorch.ops.common import (
-    Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, put_out, require_tensor, result_dtype, widened, wrap_dim,
+    Op,
+    TensorBase,
+    apply,
+    apply_inplace,
+    cast,
+    narrowed,
+    put_out,
+    require_tensor,
+    widened,
+    wrap_dim,
 )
-from mytorch.ops.elementwise import copy_, fill_, kept_op, size_error, where
-from mytorch.ops.shape import basic_op, broadcast_shapes, paste_op, refuse_overlap, shape_of, zeros_for
+from mytorch.ops.elementwise import copy_, fill_
+from mytorch.ops.indexing import accumulate_at, getitem, index_op, index_put, index_put_, index_put_op, setitem  # noqa: F401 - a face
+from mytorch.ops.pointwise import size_error
+from mytorch.ops.views import broadcast_shapes, paste_op, refuse_overlap, shape_of, zeros_for
 
 __mytorch__ = True
-
-
-class _Slot:
-    """Marks, in a key, the place of an index array, which travels as an input of its own."""
-
-    def __repr__(self) -> str:
-        return "<index tensor>"
-
-
-_SLOT = _Slot()
-
-
-def _filled(key: tuple[Any, ...], indices: Sequence[Any]) -> tuple[Any, ...]:
-    rest = iter(indices)
-    return tuple(next(rest) if part is _SLOT else part for part in key)
-
-
-def _accumulate(y: Any, key: tuple[Any, ...], values: Any) -> None:
-    """y[key] += values where an index may occur several times."""
-    np.add.at(y, key, values)
-
-
-def _index_put(x: Any, values: Any, *indices: Any, key: tuple[Any, ...], accumulate: bool) -> Any:
-    place = _filled(key, indices)
-    if accumulate:
-        y = widened(x).copy()
-        _accumulate(y, place, widened(np.asarray(values)).astype(y.dtype))
-        return narrowed(y, x.dtype)
-    y = x.copy()
-    y[place] = cast(np.asarray(values), x.dtype)
-    return y
-
-
-def _index_put_formula(g: Any, indices: Any, key: tuple[Any, ...], accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:
-    places = indices[2:]
-    kept = None
-    if needs[0]:
-        kept = g if accumulate else index_put_op(g, 0.0, *places, key=key, accumulate=False)
-    return [kept, index_op(g, *places, key=key) if needs[1] else None] + [None] * len(places)
-
-
-index_op = Op("index", lambda x, *indices, key: np.asarray(x[_filled(key, indices)]), inputs="x",
-              joint=lambda g, x_shape, inputs, key: [
-                  index_put_op(zeros_for(g, x_shape), g, *inputs[1:], key=key, accumulate=True)] + [None] * (len(inputs) - 1))
-index_put_op = Op("index_put", _index_put, inputs="x values",
-                  joint=lambda g, inputs, key, accumulate, needs: _index_put_formula(g, inputs, key, accumulate, needs))
-
-
-def _parse(x: Any, key: Any) -> tuple[tuple[Any, ...], list[Any]]:
-    """A key as NumPy understands it, with its index tensors taken out; checks what torch checks."""
-    parts = key if isinstance(key, tuple) else (key,)
-    found: list[Any] = []
-    indices: list[Any] = []
-    for part in parts:
-        if isinstance(part, TensorBase):
-            array = part._array
-            if array.dtype.kind not in "iub":
-                raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-            if array.ndim == 0 and array.dtype.kind != "b":
-                found.append(int(array))
-                continue
-            if array.dtype == np.uint8:
-                part = part.bool()  # type: ignore[attr-defined]
-            found.append(_SLOT)
-            indices.append(part)
-        elif isinstance(part, (list, ndarray, range)):
-            array = np.asarray(part)
-            if array.size == 0:
-                array = array.astype(np.int64)
-            if array.dtype.kind not in "iub":
-                raise IndexError(f"indices must be integers, slices, None, ... or tensors of them, got {part!r}")
-            found.append(_SLOT)
-            indices.append(array)
-        elif isinstance(part, slice):
-            bounds = [int(b) if isinstance(b, TensorBase) else b for b in (part.start, part.stop, part.step)]  # type: ignore[call-overload]
-            if bounds[2] is not None and bounds[2] <= 0:
-                raise ValueError("step must be greater than zero")
-            found.append(slice(*bounds))
-        elif part is None or part is Ellipsis:
-            found.append(part)
-        elif isinstance(part, (bool, np.bool_)):
-            found.append(_SLOT)
-            indices.append(np.asarray(part))
-        elif isinstance(part, (int, np.integer)):
-            found.append(int(part))
-        elif hasattr(part, "__index__"):
-            found.append(part.__index__())
-        elif isinstance(part, str):
-            raise TypeError("new(): invalid data type 'str'")
-        else:
-            raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                             f"(got {type(part).__name__})")
-    _check_bounds(x._array.shape, found, indices)
-    return tuple(found), indices
-
-
-def _check_bounds(shape: tuple[int, ...], key: list[Any], indices: list[Any]) -> None:
-    """IndexError as torch words it for too many indices or one out of range."""
-    arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
-    rest = iter(arrays)
-    consumed = []
-    for part in key:
-        if part is _SLOT:
-            array = next(rest)
-            consumed.append((part, array, array.ndim if array.dtype.kind == "b" else 1))
-        else:
-            consumed.append((part, None, 0 if part is None or part is Ellipsis else 1))
-    used = sum(n for _, _, n in consumed)
-    if used > len(shape):
-        if not shape:
-            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert "
-                             "a 0-dim tensor to a number")
-        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-    dim = 0
-    for part, array, width in consumed:
-        if part is Ellipsis:
-            dim += len(shape) - used
-            continue
-        if isinstance(part, int):
-            if not -shape[dim] <= part < shape[dim]:
-                raise IndexError(f"index {part} is out of bounds for dimension {dim} with size {shape[dim]}")
-        elif array is not None and array.dtype.kind == "b":
-            if array.shape != shape[dim:dim + width]:
-                raise IndexError(f"The shape of the mask {list(array.shape)} at index 0 does not match the shape of the indexed tensor "
-                                 f"{list(shape)} at index {dim}")
-        elif array is not None and array.size:
-            low, high = array.min(), array.max()
-            if low < -shape[dim] or high >= shape[dim]:
-                raise IndexError(f"index {high if high >= shape[dim] else low} is out of bounds for dimension {dim} with size {shape[dim]}")
-        dim += width
-
-
-def getitem(self: Any, key: Any) -> Any:
-    """`x[key]`: a view for integers, slices, None and ...; a copy for index tensors, lists and masks.
-
-    Derivative: g written (views) or added (index tensors) into zeros of x's shape.
-    Raises:
-        IndexError: for an index out of range, too many indices, a mask of another shape, or what is no index.
-    """
-    if type(key) is int:
-        shape = self._array.shape
-        if shape and -shape[0] <= key < shape[0]:
-            return apply(basic_op, (self,), {"key": (key,)})
-    found, indices = _parse(self, key)
-    if not indices:
-        return apply(basic_op, (self,), {"key": found})
-    try:
-        return apply(index_op, (self, *indices), {"key": found})
-    except IndexError as error:
-        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes "
-                         f"{', '.join(str(list(shape_of(i))) for i in indices)}: {error}") from None
-
-
-def setitem(self: Any, key: Any, value: Any) -> None:
-    """`x[key] = value`, with broadcasting. Derivative: g's written part goes to the value, the rest to x.
-
-    Raises:
-        IndexError: as for `x[key]`.
-        RuntimeError: if the value does not broadcast, or a leaf that requires a gradient would be written.
-    """
-    found, indices = _parse(self, key)
-    if isinstance(value, (ndarray, np.generic)):
-        value = self.new_tensor(value, dtype=None)
-    elif not isinstance(value, TensorBase) and not isinstance(value, (int, float, complex)):
-        raise TypeError(f"can't assign a {type(value).__name__} to a torch.{self.type().removeprefix('torch.')}")
-    if not indices:
-        part = apply(basic_op, (self,), {"key": found})
-        if isinstance(value, TensorBase):
-            copy_(part, _without_leading_ones(value, part._array.ndim))
-        else:
-            fill_(part, value)
-        return
-    try:
-        if state.mode is None and not check_inplace(self, (value,)):
-            arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
-            source = value._array if isinstance(value, TensorBase) else np.asarray(value)
-            self._array[_filled(found, arrays)] = cast(source, self._array.dtype)
-            bump(self)
-            return
-        apply_inplace(index_put_op, (self, value, *indices), {"key": found, "accumulate": False})
-    except (ValueError, IndexError) as error:
-        raise (IndexError if isinstance(error, IndexError) else RuntimeError)(
-            f"shape mismatch: value tensor of shape {list(shape_of(value))} cannot be broadcast to indexing result: {error}") from None
-
-
-def _without_leading_ones(value: Any, ndim: int) -> Any:
-    while value._array.ndim > ndim and value._array.shape[0] == 1:
-        value = value.squeeze(0)
-    return value
-
-
-def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:  # noqa: A002
-    """A copy with `values` written, or added, at the places that a tuple of index tensors names."""
-    found, tensors = _parse(input, tuple(indices))
-    return apply(index_put_op, (input, values, *tensors), {"key": found, "accumulate": accumulate})
-
-
-def index_put_(self: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
-    """In-place `index_put`."""
-    found, tensors = _parse(self, tuple(indices))
-    return apply_inplace(index_put_op, (self, values, *tensors), {"key": found, "accumulate": accumulate})
-
 
 # ---- gather and scatter: each other's derivatives -----------------------------------------------------------------------------
 
@@ -277,7 +84,7 @@ def _fit_src(g: Any, src_shape: tuple[int, ...], index: Any, dim: int, reduce: s
 
 
 gather_op = Op("gather", _gather, lambda g, x_shape, index, dim: scatter_op(zeros_for(g, x_shape), index, g, dim=dim, reduce="add"), None)
-scatter_op = Op("scatter", _scatter, lambda g, index, dim, reduce: _kept_part(g, index, dim, reduce), None,
+scatter_op: Op = Op("scatter", _scatter, lambda g, index, dim, reduce: _kept_part(g, index, dim, reduce), None,
                 lambda g, index, src_shape, dim, reduce: _fit_src(g, src_shape, index, dim, reduce))
 
 
@@ -394,13 +201,13 @@ def _index_add(x: Any, index: Any, source: Any, *, dim: int) -> Any:
     if x.ndim == 0:
         return _index_add(x.reshape(1), index, source.reshape(-1), dim=0).reshape(())
     y = widened(x).copy()
-    _accumulate(np.moveaxis(y, dim, 0), (index.reshape(-1),), np.moveaxis(widened(source).astype(y.dtype), dim, 0) if source.ndim else source)
+    accumulate_at(np.moveaxis(y, dim, 0), (index.reshape(-1),), np.moveaxis(widened(source).astype(y.dtype), dim, 0) if source.ndim else source)
     return narrowed(y, x.dtype)
 
 
 take_op = Op("index_select", lambda x, index, *, dim: np.take(x, index, axis=dim) if x.ndim else x.reshape(1)[index].reshape(x.shape),
              lambda g, x_shape, index, dim: index_add_op(zeros_for(g, x_shape), index, g, dim=dim) if x_shape else g.sum(), None)
-index_add_op = Op("index_add", _index_add, lambda g: g, None, lambda g, index, dim: take_op(g, index, dim=dim))
+index_add_op: Op = Op("index_add", _index_add, lambda g: g, None, lambda g, index, dim: take_op(g, index, dim=dim))
 
 
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -619,7 +426,7 @@ def _masked_take(g: Any, mask: Any, *, shape: tuple[int, ...]) -> Any:
     return y.reshape(shape)
 
 
-masked_take_op = Op("masked_scatter_backward", _masked_take,
+masked_take_op: Op = Op("masked_scatter_backward", _masked_take,
                     lambda g, x_shape, mask: masked_scatter_op(zeros_for(g, x_shape), mask, g), None, inputs="x mask")
 
 
@@ -642,6 +449,3 @@ def masked_scatter_(self: Any, mask: Any, source: Any) -> Any:
     _check_mask("masked_scatter_", mask)
     _check_source(self, source)
     return apply_inplace(masked_scatter_op, (self, mask, source))
-
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "errors")]

@@ -11,10 +11,18 @@ import numpy as np
 from mytorch import dtypes
 from mytorch.backends import kernel
 from mytorch.ops.common import (
-    Op, TensorBase, apply, apply_inplace, narrowed, put_out, require_tensor, widened, wrap_dim,
+    Op,
+    TensorBase,
+    apply,
+    apply_inplace,
+    narrowed,
+    put_out,
+    require_tensor,
+    widened,
+    wrap_dim,
 )
 from mytorch.ops.elementwise import add, mul
-from mytorch.ops.shape import reshape, shape_of, sum_to, transpose, unsqueeze
+from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
 
 __mytorch__ = True
 
@@ -452,7 +460,8 @@ def _check_sizes(terms: Sequence[str], tensors: Sequence[Any]) -> None:
     for i, (term, x) in enumerate(zip(terms, tensors, strict=True)):
         for c, n in zip(term, x._array.shape, strict=True):
             if sizes.setdefault(c, n) != n and 1 not in (sizes[c], n):
-                raise RuntimeError(f"einsum(): subscript {c} has size {n} for operand {i} which does not broadcast with previously seen size {sizes[c]}")
+                raise RuntimeError(f"einsum(): subscript {c} has size {n} for operand {i} which does not broadcast with previously "
+                                   f"seen size {sizes[c]}")
             sizes[c] = max(sizes[c], n)
 
 
@@ -482,7 +491,8 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along a dimension."""
+    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along a dimension of their broadcast shape."""
+    x1, x2 = broadcast_tensors(x1, x2)
     dot_product = mul(x1, x2).sum(dim)
     size_1 = (x1 * x1).sum(dim).clamp(min=eps * eps).sqrt()
     size_2 = (x2 * x2).sum(dim).clamp(min=eps * eps).sqrt()
@@ -492,6 +502,3 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
     """Distances in the p-norm between all rows: (*, n, d), (*, m, d) -> (*, n, m)."""
     return (unsqueeze(x1, -2) - unsqueeze(x2, -3)).norm(p, dim=-1)
-
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "transpose")]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mytorch import dtypes
 from mytorch.ops.cross_entropy import check_tensors, chosen_reduction
 from mytorch.ops.elementwise import clamp_min, exp, log1p, minimum, sqrt, where
 from mytorch.ops.index import gather
@@ -116,6 +117,17 @@ def triplet_margin_with_distance_loss(anchor: Any, positive: Any, negative: Any,
     return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, chosen_reduction(reduction))
 
 
+def _class_rows(x: Any, target: Any) -> Any:
+    """Scores as (N, C), from (N, C), (C) or (). RuntimeError for other shapes, or targets that are not int64."""
+    shape = x._array.shape
+    if len(shape) > 2 or 0 in shape[-1:]:
+        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(shape)}")
+    if target._array.dtype != np.int64:
+        found = dtypes.legacy_name(dtypes.from_numpy_dtype(target._array.dtype))
+        raise RuntimeError(f"expected scalar type Long but found {found}")
+    return x if len(shape) == 2 else x.reshape(1, -1)
+
+
 def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,  # noqa: A002
                       size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Any:
     """The hinge loss of classes: sum over i != t of weight[t] max(0, margin - x[t] + x[i])^p, divided by C.
@@ -128,8 +140,12 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
     check_tensors("multi_margin_loss", input=input, target=target)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    rows = input if input._array.ndim == 2 else input.reshape(1, -1)
+    if weight is not None and weight._array.ndim != 1:
+        raise ValueError("weight must be one-dimensional")
+    rows = _class_rows(input, target)
     n, classes = rows._array.shape
+    if weight is not None and weight._array.shape != (classes,):
+        raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight._array.shape)}")
     if target._array.shape not in ((n,), () if n == 1 else (n,)):
         raise RuntimeError("multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
                            f"size). Expected target size [{n}], but got {list(target._array.shape)}. Input has shape "
@@ -158,7 +174,7 @@ def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = 
     check_tensors("multilabel_margin_loss", input=input, target=target)
     if input._array.shape != target._array.shape:
         raise RuntimeError(f"inconsistent target size: {list(target._array.shape)} for input of size: {list(input._array.shape)}")
-    rows = input if input._array.ndim == 2 else input.reshape(1, -1)
+    rows = _class_rows(input, target)
     n, classes = rows._array.shape
     labels = target._array.reshape(n, classes)
     if np.any((labels < -1) | (labels >= classes)):

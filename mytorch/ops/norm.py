@@ -154,7 +154,8 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
         if p is None and not training and name.startswith("running"):
             raise RuntimeError(f"{name} must be defined in evaluation mode")
     _check_dtypes("batch_norm", input, *given.values())
-    y, mean, var = apply(_batch_norm_op, (input, weight, bias, running_mean, running_var), {"training": training, "eps": eps})
+    running = (None, None) if training else (running_mean, running_var)  # training writes to them: they must not be saved
+    y, mean, var = apply(_batch_norm_op, (input, weight, bias, *running), {"training": training, "eps": eps})
     if training and input._array.size:
         count = input._array.size // channels
         _update_running(running_mean, mean._array, momentum)

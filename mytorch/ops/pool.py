@@ -81,6 +81,11 @@ def max_pool_with_places(x: Any, *, kernel_size: Ints, stride: Ints, padding: In
     y, places = _scan(parts, False)
     if y.dtype.kind == "f" and np.isnan(y).any():
         y, places = _scan(parts, True)
+    lowest = y == _lowest(wide.dtype)
+    if lowest.any():  # padding must not be named as the place of a maximum that is no larger: take the first real element
+        inside = _canvas(np.ones((1, 1, *x.shape[2:]), np.bool_), kernel_size, stride, padding, dilation, out, False)
+        for i, offset in reversed(list(enumerate(np.ndindex(*kernel_size)))):
+            np.copyto(places, i, where=lowest & inside[_at(offset, stride, dilation, out)])
     return narrowed(y, x.dtype), places
 
 
@@ -127,7 +132,7 @@ def _flat_indices(places: Any, *, size: Ints, kernel_size: Ints, stride: Ints, p
     for axis, offset in enumerate(np.unravel_index(places, kernel_size)):
         starts = np.arange(places.shape[2 + axis]) * stride[axis] - padding[axis]
         where = starts.reshape(-1, *[1] * (len(size) - 1 - axis)) + dilation[axis] * offset
-        flat = flat * size[axis] + np.clip(where, 0, size[axis] - 1)  # a window of -inf alone names its padding
+        flat = flat * size[axis] + where
     return flat
 
 

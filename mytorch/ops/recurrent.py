@@ -67,7 +67,8 @@ def _transposed(weight: Array, gates: int) -> Array:
 
 
 def _by_rows(planes: Array) -> Array:
-    return np.ascontiguousarray(planes.transpose(1, 0, 2)).reshape(planes.shape[1], -1)
+    gates, rows, size = planes.shape
+    return np.ascontiguousarray(planes.transpose(1, 0, 2)).reshape(rows, gates * size)
 
 
 def _as_output(rows: Array, x: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.ops import return_types
-from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, floating, narrowed, put_out, widened
+from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, apply_inplace, floating, narrowed, put_out, widened
 from mytorch.ops.elementwise import exp, log, where
 from mytorch.ops.extrema import put_outs, refuse_complex
 from mytorch.ops.index import scatter_op
@@ -47,6 +47,11 @@ def cumsum(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any 
     d = one_dim("cumsum", input, dim)
     y = converted(apply(cumsum_op, (converted(input, dtype),), {"dim": d, "reverse": False}), dtype)
     return y if out is None else put_out(y, out)
+
+
+def cumsum_(self: Any, dim: int, *, dtype: dtypes.dtype | None = None) -> Any:
+    """In-place `cumsum`; the dtype stays this tensor's."""
+    return apply_inplace(cumsum_op, (self,), {"dim": one_dim("cumsum_", self, dim), "reverse": False})
 
 
 # ---- products -----------------------------------------------------------------------------------------------------------------
@@ -92,6 +97,11 @@ def cumprod(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any
     d = one_dim("cumprod", input, dim)
     y = converted(apply(cumprod_op, (converted(input, dtype),), {"dim": d}), dtype)
     return y if out is None else put_out(y, out)
+
+
+def cumprod_(self: Any, dim: int, *, dtype: dtypes.dtype | None = None) -> Any:
+    """In-place `cumprod`; the dtype stays this tensor's."""
+    return apply_inplace(cumprod_op, (self,), {"dim": one_dim("cumprod_", self, dim)})
 
 
 # ---- log-sum-exps -------------------------------------------------------------------------------------------------------------

@@ -274,7 +274,7 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
     Shape: x (D...) -> x's shape without `dim`, preceded by q's size if q is 1-d.
     Raises:
         RuntimeError: for an empty or non-float input, or q outside [0, 1].
-    Derivative: g to the one or two elements between which the quantile lies.
+    Derivative: g to the one or two elements between which the quantile lies; for q, g times their distance and n - 1.
     """
     y = _quantile("quantile", input, q, dim, keepdim, interpolation, False)
     return y if out is None else put_out(y, out)
@@ -289,7 +289,7 @@ def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = Fals
 
 
 def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Any:
-    fractions = _checked_fractions(name, x, q, interpolation)
+    q = _checked_fractions(name, x, q, interpolation)
     shape = x._array.shape
     d = None if dim is None else one_dim(name, x, dim)
     # (D...) -> rows of what becomes one number
@@ -297,14 +297,14 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
     ordered = sort(rows).values  # NaN last
     n = rows._array.shape[1]
     missing = isnan(ordered)._array
-    last = np.maximum(n - 1 - missing.sum(1, keepdims=True), 0) if skip_nan else n - 1
-    ranks = (fractions.reshape(1, -1) * last).astype(fractions.dtype)  # (rows, q)
+    last = np.maximum(n - 1 - missing.sum(1, keepdims=True), 0) if skip_nan else np.full((len(missing), 1), n - 1)
+    ranks = q.reshape(1, -1) * x.new_tensor(last.astype(x._array.dtype), dtype=None)  # (rows, q)
     if not skip_nan:
-        ranks = np.where(missing[:, -1:], fractions.dtype.type(n - 1), ranks)
-    y = _between(ordered, ranks, interpolation)
-    kept = kept_shape(shape, None if d is None else (d,))
-    y = y.transpose(0, 1).reshape(fractions.size, *(kept if keepdim else left_shape(shape, None if d is None else (d,))))
-    return y if fractions.ndim else y[0]
+        ranks = where(x.new_tensor(missing[:, -1:], dtype=None), float(n - 1), ranks)
+    y = _between(ordered, ranks, interpolation).transpose(0, 1)  # (q, rows)
+    dims = None if d is None else (d,)
+    y = y.reshape(q._array.size, *(kept_shape(shape, dims) if keepdim else left_shape(shape, dims)))
+    return y if q._array.ndim else y[0]
 
 
 def _checked_fractions(name: str, x: Any, q: Any, interpolation: str) -> Any:
@@ -319,24 +319,23 @@ def _checked_fractions(name: str, x: Any, q: Any, interpolation: str) -> Any:
                            f"{interpolation}")
     if isinstance(q, TensorBase) and q._array.dtype != array.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    fractions = np.asarray(q._array if isinstance(q, TensorBase) else q, array.dtype)
-    if fractions.ndim > 1:
+    fractions = q if isinstance(q, TensorBase) else x.new_tensor(q, dtype=x.dtype)
+    if fractions._array.ndim > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
-    if not np.all((fractions >= 0) & (fractions <= 1)):
+    if not np.all((fractions._array >= 0) & (fractions._array <= 1)):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     return fractions
 
 
 def _between(ordered: Any, ranks: Any, interpolation: str) -> Any:
     """The values at fractional places of sorted rows."""
-    roundings: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}
-    rounding = roundings.get(interpolation)
-    if rounding is not None:
-        ranks = rounding(ranks)
-    low = np.floor(ranks)
+    places = ranks._array
+    if interpolation in ("lower", "higher", "nearest"):
+        roundings: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}
+        places = roundings[interpolation](places)
+    low = np.floor(places)
     y = gather(ordered, 1, ordered.new_tensor(low.astype(np.int64), dtype=None))
-    if rounding is not None:
+    if interpolation not in ("linear", "midpoint"):
         return y
-    above = gather(ordered, 1, ordered.new_tensor(np.ceil(ranks).astype(np.int64), dtype=None))
-    weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - low
-    return lerp(y, above, ordered.new_tensor(weight, dtype=None))
+    above = gather(ordered, 1, ordered.new_tensor(np.ceil(places).astype(np.int64), dtype=None))
+    return lerp(y, above, 0.5 if interpolation == "midpoint" else ranks - ordered.new_tensor(low, dtype=None))

@@ -26,7 +26,7 @@ def atomic_writer(path: str | bytes | os.PathLike[str]) -> Iterator[BinaryIO]:
         OSError: if it cannot be written; the old file is as it was.
     """
     target = os.path.realpath(os.fsdecode(path))
-    folder, name = os.path.split(target)
+    folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise RuntimeError(f"Parent directory {folder} does not exist.")
     old_mode = _mode(target)
@@ -35,7 +35,7 @@ def atomic_writer(path: str | bytes | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     # os.urandom and O_EXCL: no other writer has this name; 0o666 and the umask give the mode that open() would give
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(8).hex()}.tmp")
+    temporary = os.path.join(folder, f".mytorch-{os.urandom(8).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with open(descriptor, "wb") as file:

@@ -180,8 +180,6 @@ def rebuild_parameter(m: PickleMachine, args: tuple[Any, ...]) -> Tensor:
 
     m.check_arguments("_rebuild_parameter", args, Tensor, bool, HOOKS)
     no_hooks(m, args[2])
-    if args[1] and not (args[0].dtype.is_floating_point or args[0].dtype.is_complex):
-        m.refuse(f"a Parameter of dtype {args[0].dtype} cannot require a gradient")
     made: Tensor = Parameter(args[0], args[1])
     return made
 

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mytorch.serialization import load, save
+from mytorch.serialization import archive, load, save
 from mytorch.tensor import _wrap
 from tests.serialization.files import (
     DOCUMENTED,
@@ -100,6 +100,42 @@ def test_sizes_that_disagree_are_refused() -> None:
         assert peak_memory(bytes(forged)) < 300_000
 
 
+def test_a_directory_that_disagrees_with_the_members_is_refused() -> None:
+    data = packed(tensor())
+    directory = data.index(b"PK\x01\x02")
+    last = bytearray(data)
+    entry = data.rindex(b"PK\x01\x02")
+    for field in (20, 24):
+        last[entry + field:entry + field + 4] = struct.pack("<I", 140)
+    damaged(bytes(last), "reaches into the directory")
+    damaged(data[:directory].replace(b"archive/data/0", b"archive/data/1") + data[directory:], "has another name in its own header")
+    damaged(data[:directory][:4] + data[4:directory].replace(b"PK\x03\x04", b"PK\x03\x05") + data[directory:], "has no header")
+    damaged(b"PK\x03\x04" + zipped(), "it has no members")
+
+
+def test_a_compressed_member_that_does_not_unpack_is_refused() -> None:
+    data = zipped(("a/data.pkl", PKL * 20), compression=zipfile.ZIP_DEFLATED)
+    damaged(data.replace(data[40:44], b"\xff\xff\xff\xff"), "cannot be unpacked")
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:
+    class Plain:
+        """Has read and nothing else, a few bytes at a time."""
+
+        def __init__(self, data: bytes) -> None:
+            self.file = io.BytesIO(data)
+
+        def read(self, count: int) -> bytes:
+            return self.file.read(min(count, 3))
+
+    for make in (io.BytesIO, Plain):
+        buffer = bytearray(8)
+        archive.read_into(make(b"12345678"), memoryview(buffer))
+        assert buffer == b"12345678"
+        with pytest.raises(RuntimeError, match="ends 1 bytes too early"):
+            archive.read_into(make(b"1234567"), memoryview(buffer))
+
+
 def test_every_truncation_is_an_error() -> None:
     buffer = io.BytesIO()
     save({"w": _wrap(NUMBERS)}, buffer)
@@ -159,6 +195,7 @@ def test_old_storages_with_views_load() -> None:
     (old_format(tensor(of=old_storage(view=b"K\x01"))), "a view of a storage must be"),
     (old_format(tensor()), "tuple of 6 parts"),
     (old_format(items(tensor(of=old_storage()), tensor(of=old_storage(kind="torch.IntStorage")))), "described in two ways"),
+    (old_format(old_storage(48, kind="torch.storage.UntypedStorage")), "an untyped storage in a file of the old format"),
     (old_format(name("os.system")), "Unsupported global: os.system"),
     (old_format(b"]").replace(b"M\xe9\x03", b"M\xea\x03"), "Invalid protocol version"),
 ])

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from mytorch.serialization import archive, load, machine
+from mytorch.serialization.rebuild import allowed_globals
 from tests.serialization.files import (
     DOCUMENTED,
     NUMBERS,
@@ -261,6 +262,32 @@ def test_calls_check_their_arguments(program: bytes, message: str) -> None:
     refused(program, message)
 
 
+@pytest.mark.parametrize("path", sorted(entry.name for entry in allowed_globals().values() if getattr(entry, "build", None)))
+def test_every_callable_counts_and_checks_its_arguments(path: str) -> None:
+    refused(call(path, *[b"N"] * 9), "takes . arguments, got 9")
+    for count in range(1, 9):
+        refused(call(path, *[b"K\x01"] * count), "takes . arguments, got|must be .*, got int")
+
+
+def test_hooks_are_refused_wherever_a_tensor_carries_them() -> None:
+    hooks = call("collections.OrderedDict") + b"K\x01K\x02s"
+    untyped = storage("torch.storage.UntypedStorage", numel=48)
+    size, stride = items(integer(3), integer(4)), items(integer(4), integer(1))
+
+    def v3(hooks: bytes) -> bytes:
+        return call("torch._utils._rebuild_tensor_v3", untyped, integer(0), size, stride, b"\x89", hooks, name("torch.float32"))
+
+    assert np.array_equal(run(v3(b"N"))._array, NUMBERS)
+    refused(v3(hooks), "hooks are code")
+    refused(call("torch._utils._rebuild_parameter", tensor(), b"\x88", hooks), "hooks are code")
+    assert run(call("torch._utils._rebuild_parameter", tensor(), b"\x88", b"N")).requires_grad
+
+
+def test_a_parameter_of_integers_cannot_require_a_gradient() -> None:
+    with pytest.raises(RuntimeError, match="floating point"):
+        run(call("torch._utils._rebuild_parameter", tensor(of=storage("torch.IntStorage")), b"\x88", b"N"))
+
+
 @pytest.mark.parametrize(("program", "message"), [
     (storage(numel=11), "0' has 48 bytes"), (storage(numel=13), "has 48 bytes"), (storage(numel=2**62), "has 48 bytes"),
     (storage(numel=2**63), "63-bit"),
@@ -311,6 +338,15 @@ def test_copies_of_one_long_string_are_limited() -> None:
     with pytest.raises(UnpicklingError, match="copies far more data"):
         load(io.BytesIO(data))
     assert peak_memory(data) < 5_000_000
+
+
+def test_copies_of_one_long_dict_are_limited() -> None:
+    long = b"}(" + b"".join(text(f"k{i}") + b"N" for i in range(3000)) + b"uq\x00"
+    state = name("collections.OrderedDict") + b"q\x01" + b"h\x01)Rh\x00b" * 500
+    refused(b"(" + long + state + b"t", "copies far more data")
+    refused(b"(" + long + name("collections.Counter") + b"q\x01" + b"h\x01h\x00\x85R" * 500 + b"t", "copies far more data")
+    raw = b"B" + struct.pack("<I", 100_000) + b"a" * 100_000 + b"q\x00"
+    refused(b"(" + raw + name("builtins.bytearray") + b"q\x01" + b"h\x01h\x00\x85R" * 500 + b"t", "copies far more data")
 
 
 @pytest.mark.parametrize("copy", ["torch.Size", "builtins.set", "builtins.frozenset", "collections.OrderedDict"])

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from mytorch.nn.util import (
-    PackedSequence, invert_permutation, pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence, unpack_sequence,
+    PackedSequence,
+    invert_permutation,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpack_sequence,
     unpad_sequence,
 )
 

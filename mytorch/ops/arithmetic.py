@@ -1,0 +1,332 @@
+"""Arithmetic, powers, exponentials, logarithms, trigonometry and rounding, pointwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from mytorch.backends import kernel
+from mytorch.ops import special_functions as sf
+from mytorch.ops.choices import kept_op, where
+from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor
+from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refusing, size_error, unary
+
+__mytorch__ = True
+
+cos: Any  # named in formulas above their definition
+cosh: Any
+trunc: Any
+
+# ---- arithmetic ---------------------------------------------------------------------------------------------------------------
+
+_add = binary("add", np.add, lambda g: g, lambda g: g, numbers="either", doc="a + b with broadcasting. Derivative: g, g.")
+
+
+def _subtract(a: Any, b: Any) -> Any:
+    if a.dtype.kind == "b":
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+                           "use the `~` or `logical_not()` operator instead.")
+    return np.subtract(a, b)
+
+
+_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either", careful=_subtract,
+              doc="a - b with broadcasting. Derivative: g, -g.")
+
+mul = binary("mul", np.multiply, lambda g, b: g * b, lambda g, a: g * a, numbers="either",
+             doc="a * b with broadcasting. Derivative: g * b, g * a.")
+_true_divide = binary("div", np.true_divide, lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), rule="float", numbers="either",
+                      doc="a / b with broadcasting; integers give floats. Derivative: g / b, -g * a / b^2.")
+
+
+def _c_round(function: Callable[..., Any]) -> Callable[..., Any]:
+    def divide(a: Any, b: Any) -> Any:
+        if a.dtype.kind in "iub":
+            if not np.all(b):
+                raise RuntimeError("ZeroDivisionError")
+            return function(a, b)
+        return function(a, b)
+    return divide
+
+
+def _trunc_divide(a: Any, b: Any) -> Any:
+    if a.dtype.kind in "iu":
+        quotient = np.floor_divide(a, b)
+        return quotient + ((quotient < 0) & (quotient * b != a))
+    return np.trunc(np.true_divide(a, b))
+
+
+def _floor_quotient(a: Any, b: Any) -> Any:
+    if a.dtype.kind == "f":  # NumPy's floor_divide gives NaN for x / 0, torch gives inf
+        return np.where(b == 0, np.true_divide(a, b), np.floor_divide(a, b))
+    return np.floor_divide(a, b)
+
+
+floor_divide = binary("floor_divide", _c_round(_floor_quotient), no_gradient, no_gradient,
+                      numbers="either", doc="floor(a / b). Derivative: zero.")
+_divide_trunc = binary("div", _c_round(_trunc_divide), no_gradient, no_gradient, numbers="either", doc="trunc(a / b). Derivative: zero.")
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+    """input + alpha * other, with broadcasting and promotion.
+
+    Shape: any two that broadcast -> the broadcast shape.
+    Derivative: g, alpha * g.
+    """
+    return _add(input, other if alpha == 1 else mul(other, alpha) if isinstance(other, TensorBase) else other * alpha, out=out)
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+    """input - alpha * other, with broadcasting and promotion.
+
+    Raises:
+        RuntimeError: for two bool tensors, as in torch.
+    Derivative: g, -alpha * g.
+    """
+    return _sub(input, other if alpha == 1 else mul(other, alpha) if isinstance(other, TensorBase) else other * alpha, out=out)
+
+
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
+    """other - alpha * input: the reflected subtraction."""
+    require_tensor("rsub", input)
+    if not isinstance(other, (TensorBase, int, float, complex, np.generic)):
+        return NotImplemented
+    return _sub(other, input if alpha == 1 else mul(input, alpha))
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:  # noqa: A002
+    """input / other, with broadcasting; `rounding_mode` is None, 'trunc' or 'floor'.
+
+    Derivative: g / b, -g * a / b^2; zero when rounded.
+    Raises:
+        RuntimeError: for an integer division by zero with a rounding mode, or an unknown mode.
+    """
+    if rounding_mode is None:
+        return _true_divide(input, other, out=out)
+    if rounding_mode == "floor":
+        return floor_divide(input, other, out=out)
+    if rounding_mode == "trunc":
+        return _divide_trunc(input, other, out=out)
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+
+
+def rdiv(input: Any, other: Any) -> Any:  # noqa: A002
+    """other / input: the reflected division."""
+    return _true_divide(other, input) if isinstance(other, (TensorBase, int, float, complex, np.generic)) else NotImplemented
+
+
+def rfloordiv(input: Any, other: Any) -> Any:  # noqa: A002
+    """floor(other / input): the reflected floor division."""
+    return floor_divide(other, input)
+
+
+remainder = binary("remainder", _c_round(np.remainder), lambda g: g, lambda g, a, b: -g * floor_divide.op(a, b),
+                   numbers="either", doc="a - b * floor(a / b): Python's modulus, its sign is b's.\n\nDerivative: g, -g * floor(a / b).")
+fmod = binary("fmod", _c_round(np.fmod), lambda g: g, lambda g, a, b: -g * trunc(a / b),
+              doc="a - b * trunc(a / b): C's modulus, its sign is a's.\n\nDerivative: g, -g * trunc(a / b).")
+
+
+def rremainder(input: Any, other: Any) -> Any:  # noqa: A002
+    """other % input: the reflected modulus."""
+    return remainder(other, input)
+
+
+def _power(a: Any, b: Any) -> Any:
+    if a.dtype.kind in "iu" and b.dtype.kind == "i" and b.size and b.min() < 0:
+        safe = np.power(a, np.maximum(b, 0))
+        return np.where(b >= 0, safe, np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b % 2), 0)))
+    return np.power(a, b)
+
+
+def _power_kernel(a: Any, b: Any) -> Any:
+    if type(a) is ndarray and (a.dtype is FLOAT32 or a.dtype is FLOAT64) and (type(b) is int or type(b) is float):
+        if b == 2:
+            return np.square(a, out=...)
+        if b == 0.5:
+            return np.sqrt(a, out=...)
+        return np.power(a, b, out=...)
+    if isinstance(b, int) and b < 0 and a.dtype.kind in "iub":
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    try:
+        return promoted(_power, (a, b))
+    except ValueError as error:
+        raise size_error(error, a, b) from None
+
+
+def _pow_grad_base(g: Any, a: Any, b: Any) -> Any:
+    if isinstance(b, (int, float, complex)):
+        if b == 0:
+            return no_gradient(g)
+        return g * a * 2 if b == 2 else g * (b * pow(a, b - 1))
+    return where(b == 0, 0.0, g * (b * pow(a, b - 1)))
+
+
+def _pow_grad_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:
+    # 0 ** b has slope zero for b >= 0, where the formula y * log(a) would give 0 * -inf
+    slope = y * log(a if isinstance(a, (TensorBase, ndarray)) else _number(a, y))
+    return where((a == 0) & (b == 0 if is_complex_valued(b) else b >= 0), 0.0, g * slope)
+
+
+def _number(value: Any, like: Any) -> Any:
+    return np.asarray(value, (like._array if isinstance(like, TensorBase) else like).dtype)
+
+
+_pow = binary("pow", _power, _pow_grad_base, _pow_grad_exponent, numbers="either", doc="a ** b.")
+_pow.op.kernel = _power_kernel
+
+
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:  # noqa: A001, A002
+    """input ** exponent, with broadcasting.
+
+    Derivative: g * b * a^(b - 1), g * a^b * log(a) (zero where a = 0 and b >= 0).
+    Raises:
+        RuntimeError: for an integer tensor and a negative integer exponent.
+    """
+    return _pow(input, exponent, out=out)
+
+
+def rpow(input: Any, other: Any) -> Any:  # noqa: A002
+    """other ** input: the reflected power."""
+    return _pow(other, input) if isinstance(other, (TensorBase, int, float, complex, np.generic)) else NotImplemented
+
+
+def _negate(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+                           "use the `~` or `logical_not()` operator instead.")
+    return np.negative(x)
+
+
+def _keep_sign(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return x
+
+
+neg = unary("neg", np.negative, lambda g: -g, "-x. Derivative: -g.", careful=_negate)
+positive = unary("positive", np.positive, lambda g: g, "+x: the same values. Derivative: g.", careful=_keep_sign)
+
+
+def _abs_formula(g: Any, x: Any) -> Any:
+    return (g.real if is_complex_valued(g) else g) * sgn(x)
+
+
+abs = unary("abs", np.abs, _abs_formula, "|x|. Derivative: g * sgn(x), zero at 0.", holomorphic=False,  # noqa: A001
+            careful=refusing("b", np.abs, "abs_cpu"))
+sign = unary("sign", lambda x: x if x.dtype.kind == "b" else np.sign(x), no_gradient, "-1, 0 or 1. Derivative: zero.")
+
+
+def _sgn(x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return x if x.dtype.kind == "b" else np.sign(x)
+    size = np.abs(x)
+    return np.where(size == 0, 0, x / np.where(size == 0, 1, size)).astype(x.dtype)
+
+
+def _sgn_formula(g: Any, x: Any, y: Any) -> Any:
+    if not is_complex_valued(x):
+        return no_gradient(g)
+    # d sgn(x) = i * sgn(x) * Im(conj(sgn(x)) dx) / |x|
+    size = abs(x)
+    safe = where(size == 0, size * 0 + 1, size)
+    return where(size == 0, 0.0, (g - y * (g * y.conj()).real) / safe)
+
+
+sgn = unary("sgn", _sgn, _sgn_formula, "x / |x|, zero at zero: `sign` for complex numbers too.", holomorphic=False)
+square = unary("square", np.square, lambda g, x: g * (x * 2), "x * x. Derivative: 2 * g * x.")
+_square_kernel = square.op.kernel
+square.op.kernel = lambda x: x.astype(np.int64) if x.dtype.kind == "b" else _square_kernel(x)
+reciprocal = unary("reciprocal", np.reciprocal, lambda g, y: -g * y * y, "1 / x. Derivative: -g / x^2.", rule="float")
+sqrt = unary("sqrt", np.sqrt, lambda g, y: g / (y * 2), "Square root. Derivative: g / (2 sqrt(x)).", rule="float")
+rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, y: g * y / x * -0.5, "1 / sqrt(x). Derivative: -g x^(-3/2) / 2.", rule="float")
+
+# ---- exponentials and logarithms ----------------------------------------------------------------------------------------------
+
+exp = unary("exp", np.exp, lambda g, y: g * y, "e^x. Derivative: g * e^x.", rule="float")
+exp2 = unary("exp2", np.exp2, lambda g, y: g * y * math.log(2), "2^x. Derivative: g * 2^x * log 2.", rule="float")
+expm1 = unary("expm1", np.expm1, lambda g, y: g * (y + 1), "e^x - 1, exact near 0. Derivative: g * e^x.", rule="float")
+log = unary("log", np.log, lambda g, x: g / x, "Natural logarithm. Derivative: g / x.", rule="float")
+log2 = unary("log2", np.log2, lambda g, x: g / (x * math.log(2)), "Logarithm to base 2. Derivative: g / (x log 2).", rule="float")
+log10 = unary("log10", np.log10, lambda g, x: g / (x * math.log(10)), "Logarithm to base 10. Derivative: g / (x log 10).", rule="float")
+log1p = unary("log1p", np.log1p, lambda g, x: g / (x + 1), "log(1 + x), exact near 0. Derivative: g / (1 + x).", rule="float")
+logaddexp = binary("logaddexp", np.logaddexp, lambda g, a, b: g / (exp(b - a) + 1), lambda g, a, b: g / (exp(a - b) + 1), rule="float",
+                   numbers="none", doc="log(e^a + e^b) without overflow. Derivative: g / (1 + e^(b - a)), g / (1 + e^(a - b)).")
+logaddexp2 = binary("logaddexp2", np.logaddexp2, lambda g, a, b: g / (exp2(b - a) + 1), lambda g, a, b: g / (exp2(a - b) + 1), rule="float",
+                    numbers="none", doc="log2(2^a + 2^b) without overflow. Derivative: g / (1 + 2^(b - a)), g / (1 + 2^(a - b)).")
+
+# ---- trigonometry -------------------------------------------------------------------------------------------------------------
+
+sin = unary("sin", np.sin, lambda g, x: g * cos(x), "Sine. Derivative: g * cos(x).", rule="float")
+cos = unary("cos", np.cos, lambda g, x: -g * sin(x), "Cosine. Derivative: -g * sin(x).", rule="float")
+tan = unary("tan", np.tan, lambda g, y: g * (y * y + 1), "Tangent. Derivative: g * (1 + tan(x)^2).", rule="float")
+asin = unary("asin", np.arcsin, lambda g, x: g / sqrt(1 - x * x), "Inverse sine. Derivative: g / sqrt(1 - x^2).", rule="float")
+acos = unary("acos", np.arccos, lambda g, x: -g / sqrt(1 - x * x), "Inverse cosine. Derivative: -g / sqrt(1 - x^2).", rule="float")
+atan = unary("atan", np.arctan, lambda g, x: g / (x * x + 1), "Inverse tangent. Derivative: g / (1 + x^2).", rule="float")
+sinh = unary("sinh", np.sinh, lambda g, x: g * cosh(x), "Hyperbolic sine. Derivative: g * cosh(x).", rule="float")
+cosh = unary("cosh", np.cosh, lambda g, x: g * sinh(x), "Hyperbolic cosine. Derivative: g * sinh(x).", rule="float")
+tanh = unary("tanh", np.tanh, lambda g, y: g * (1 - y * y), "Hyperbolic tangent. Derivative: g * (1 - tanh(x)^2).", rule="float")
+asinh = unary("asinh", np.arcsinh, lambda g, x: g / sqrt(x * x + 1), "Inverse hyperbolic sine. Derivative: g / sqrt(x^2 + 1).", rule="float")
+acosh = unary("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)),
+              "Inverse hyperbolic cosine. Derivative: g / sqrt(x^2 - 1).", rule="float")
+atanh = unary("atanh", np.arctanh, lambda g, x: g / (1 - x * x), "Inverse hyperbolic tangent. Derivative: g / (1 - x^2).", rule="float")
+atan2 = binary("atan2", np.arctan2, lambda g, a, b: g * b / (a * a + b * b), lambda g, a, b: -g * a / (a * a + b * b), rule="float",
+               numbers="none", doc="Angle of the point (b, a). Derivative: g * b / (a^2 + b^2), -g * a / (a^2 + b^2).")
+hypot = binary("hypot", np.hypot, lambda g, a, y: g * (a / y), lambda g, b, y: g * (b / y),
+               numbers="none", doc="sqrt(a^2 + b^2). Derivative: g * a / y, g * b / y.")
+deg2rad = unary("deg2rad", np.deg2rad, lambda g: g * (math.pi / 180), "Degrees to radians.", rule="float")
+rad2deg = unary("rad2deg", np.rad2deg, lambda g: g * (180 / math.pi), "Radians to degrees.", rule="float")
+
+# ---- activations that are plain pointwise functions ---------------------------------------------------------------------------
+
+sigmoid = unary("sigmoid", sf.sigmoid, lambda g, y: g * ((1 - y) * y), "1 / (1 + e^-x). Derivative: g * y * (1 - y).", rule="float")
+
+
+def _relu(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return np.maximum(x, x.dtype.type(0), out=...)
+
+
+relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, y > 0), "max(x, 0); NaN stays NaN. Derivative: g where x > 0.")
+erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
+            "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
+erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),
+             "1 - erf(x), exact for large x. Derivative: -g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
+
+# ---- rounding -----------------------------------------------------------------------------------------------------------------
+
+floor = unary("floor", np.floor, no_gradient, "The largest integer not above x. Derivative: zero.", careful=refusing("b", np.floor, "floor_vml_cpu"))
+ceil = unary("ceil", np.ceil, no_gradient, "The smallest integer not below x. Derivative: zero.", careful=refusing("b", np.ceil, "ceil_vml_cpu"))
+trunc = unary("trunc", np.trunc, no_gradient, "The integer part. Derivative: zero.", careful=refusing("b", np.trunc, "trunc_vml_cpu"))
+frac = unary("frac", refusing("biu", lambda x: x - np.trunc(x), "frac_cpu"), lambda g: g, "The fractional part, with x's sign. Derivative: g.")
+
+
+def _round(x: Any, *, decimals: int = 0) -> Any:
+    if x.dtype is FLOAT32 or x.dtype is FLOAT64:
+        return np.asarray(np.round(x, decimals))
+    return promoted(refusing("b", lambda v: np.round(v, decimals), "round_vml_cpu"), (x,))
+
+
+_round_op = Op("round", _round, no_gradient, inputs="x")
+
+
+def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A001, A002
+    """Nearest integer, halves to even; `decimals` digits after the point. Derivative: zero."""
+    require_tensor("round", input)
+    y = apply(_round_op, (input,), {"decimals": decimals})
+    return y if out is None else put_out(y, out)
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
+    """input + value * tensor1 * tensor2."""
+    product = mul(tensor1, tensor2)
+    return add(input, product if value == 1 else mul(product, value), out=out)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
+    """input + value * tensor1 / tensor2."""
+    quotient = div(tensor1, tensor2)
+    return add(input, quotient if value == 1 else mul(quotient, value), out=out)

@@ -1,0 +1,62 @@
+"""Comparisons, tests for special values, logic and bits: pointwise operations without a derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mytorch.ops.common import TensorBase
+from mytorch.ops.pointwise import binary, refusing, unary
+
+__mytorch__ = True
+
+
+def _comparison(name: str, function: Any, doc: str, numbers: str = "second") -> Any:
+    return binary(name, function, None, None, rule="bool", doc=doc, numbers=numbers)
+
+
+eq = _comparison("eq", np.equal, "a == b, pointwise.")
+ne = _comparison("ne", np.not_equal, "a != b, pointwise.")
+lt = _comparison("lt", np.less, "a < b, pointwise.")
+le = _comparison("le", np.less_equal, "a <= b, pointwise.")
+gt = _comparison("gt", np.greater, "a > b, pointwise.")
+ge = _comparison("ge", np.greater_equal, "a >= b, pointwise.")
+logical_and = _comparison("logical_and", np.logical_and, "a and b as truth values.", "none")
+logical_or = _comparison("logical_or", np.logical_or, "a or b as truth values.", "none")
+logical_xor = _comparison("logical_xor", np.logical_xor, "Exactly one of a and b is true.", "none")
+logical_not = unary("logical_not", np.logical_not, None, "x is zero or False.", rule="bool")
+isnan = unary("isnan", np.isnan, None, "x is not a number.", rule="bool")
+isinf = unary("isinf", lambda x: np.isinf(x), None, "x is infinite.", rule="bool")
+isfinite = unary("isfinite", np.isfinite, None, "x is neither infinite nor NaN.", rule="bool")
+isposinf = unary("isposinf", np.isposinf, None, "x is +inf.", rule="bool")
+isneginf = unary("isneginf", np.isneginf, None, "x is -inf.", rule="bool")
+signbit = unary("signbit", lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0, None, "The sign bit of x is set.", rule="bool")
+isreal = unary("isreal", np.isreal, None, "The imaginary part of x is zero.", rule="bool")
+
+
+def _integers_only(name: str, function: Any) -> Any:
+    return refusing("fc", function, f"{name}_cpu")
+
+
+bitwise_and = binary("bitwise_and", _integers_only("bitwise_and", np.bitwise_and), None, None, numbers="either",
+                     doc="Bits set in both; `and` for bools.")
+bitwise_or = binary("bitwise_or", _integers_only("bitwise_or", np.bitwise_or), None, None, numbers="either",
+                    doc="Bits set in either; `or` for bools.")
+bitwise_xor = binary("bitwise_xor", _integers_only("bitwise_xor", np.bitwise_xor), None, None, numbers="either",
+                     doc="Bits set in one only.")
+bitwise_not = unary("bitwise_not", _integers_only("bitwise_not", np.invert), None, "All bits flipped; `not` for bools.")
+bitwise_left_shift = binary("bitwise_left_shift", _integers_only("lshift", np.left_shift), None, None, numbers="either",
+                            doc="a * 2^b by shifting bits.")
+bitwise_right_shift = binary("bitwise_right_shift", _integers_only("rshift", np.right_shift), None, None, numbers="either",
+                             doc="a / 2^b by shifting bits.")
+
+
+def equals(self: Any, other: Any) -> Any:
+    """`==`: pointwise for tensors and numbers, False for anything else."""
+    return eq(self, other) if isinstance(other, (TensorBase, int, float, complex, np.generic)) else NotImplemented
+
+
+def differs(self: Any, other: Any) -> Any:
+    """`!=`: pointwise for tensors and numbers, True for anything else."""
+    return ne(self, other) if isinstance(other, (TensorBase, int, float, complex, np.generic)) else NotImplemented

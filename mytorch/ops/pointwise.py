@@ -1,0 +1,166 @@
+"""What every pointwise operation is made with: `unary` and `binary` turn a function on arrays and its formulas into an operation.
+
+A row `unary(name, function on arrays, formula per input)` is the whole operation. Formulas name what they need: `g` is the
+gradient of the output, `x`, `a`, `b` inputs, `y` the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from mytorch import dtypes, engine_state, errors
+from mytorch.engine_state import get_mode
+from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out
+from mytorch.ops.shape import shape_of, zeros_for
+
+__mytorch__ = True
+
+
+def size_error(error: ValueError, *operands: Any) -> Exception:
+    """torch's error for operands that do not broadcast, in place of NumPy's; any other error as it is."""
+    shapes = [np.shape(x) for x in operands]
+    ndim = max(len(shape) for shape in shapes)
+    padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
+    for d in range(ndim - 1, -1, -1):
+        sizes = [shape[d] for shape in padded if shape[d] != 1]
+        for size in sizes:
+            if size != sizes[0]:
+                return RuntimeError(f"The size of tensor a ({sizes[0]}) must match the size of tensor b ({size}) at non-singleton dimension {d}: "
+                                    f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not broadcast")
+    return error
+
+
+def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+    if hasattr(function, "reference"):  # a kernel of the seam: it returns an array by itself
+        direct: Any = function
+    elif isinstance(function, np.ufunc):
+        def direct(x: Any) -> Any:
+            return function(x, out=...)
+    else:
+        return lambda x: promoted(careful, (x,), rule)
+
+    def run(x: Any) -> Any:
+        if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+            return direct(x)
+        return promoted(careful, (x,), rule)
+
+    return run
+
+
+def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+    direct = isinstance(function, np.ufunc)
+
+    def run(a: Any, b: Any) -> Any:
+        try:
+            if direct and type(a) is ndarray:
+                kind = a.dtype
+                if kind is FLOAT32 or kind is FLOAT64:
+                    if type(b) is ndarray:
+                        if b.dtype is kind:
+                            return function(a, b, out=...)
+                    elif type(b) is float or type(b) is int:
+                        return function(a, b, out=...)
+            return promoted(careful, (a, b), rule)
+        except ValueError as error:
+            raise size_error(error, a, b) from None
+
+    return run
+
+
+def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] | None, doc: str, *, rule: str = "same",
+          holomorphic: bool = True, careful: Callable[..., Any] | None = None) -> Any:
+    """A pointwise function of one tensor, ready to be called on Tensors and, inside formulas, on arrays.
+
+    Args:
+        careful: what to run instead of `function` on anything but float32 and float64.
+    """
+    op = Op(name, _unary_kernel(function, careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
+    run = op.kernel
+
+    def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
+        if isinstance(input, TensorBase):
+            if input._edge is None is input._view and not input._requires_grad and out is None and get_mode() is None:
+                return engine_state.wrap(op.kernel(input._array))  # as below, in `binary`
+            y = apply(op, (input,))
+            return y if out is None else put_out(y, out)
+        if isinstance(input, (ndarray, np.generic)):
+            return run(np.asarray(input))
+        raise errors.type_error(name, "input", 1, "Tensor", input)
+
+    return _named(call, name, op, doc)
+
+
+def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any] | None, doc: str, rule: str = "same",
+           holomorphic: bool = True, numbers: str = "second", careful: Callable[..., Any] | None = None) -> Any:
+    """A pointwise function of two tensors, with broadcasting and torch's promotion.
+
+    Args:
+        numbers: which operand may be a Python number: 'second', 'either' or 'none'.
+        careful: what to run instead of `function` on anything but float32 and float64.
+    """
+    op = Op(name, _binary_kernel(function, careful or function, rule), *formulas, inputs="a b", holomorphic=holomorphic)
+    run = op.kernel
+    second = frozenset() if numbers == "none" else NUMBERS
+
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
+        if isinstance(input, TensorBase):
+            if isinstance(other, TensorBase):
+                # what the door does with two constants and no mode, without the walk through it: a quarter of a small operation
+                if (input._edge is None is other._edge and input._view is None is other._view and out is None
+                        and not (input._requires_grad or other._requires_grad) and get_mode() is None):
+                    return engine_state.wrap(op.kernel(input._array, other._array))
+                y = apply(op, (input, other))
+            elif type(other) in second:
+                y = apply(op, (input, other))
+            elif isinstance(other, np.generic) and second:
+                y = apply(op, (input, other.item()))
+            else:
+                return _refuse(name, other)
+            return y if out is None else put_out(y, out)
+        if numbers == "either" and isinstance(other, TensorBase) and isinstance(input, (int, float, complex, np.generic)):
+            y = apply(op, (input.item() if isinstance(input, np.generic) else input, other))
+            return y if out is None else put_out(y, out)
+        if isinstance(input, (ndarray, np.generic)):
+            return run(np.asarray(input), other)
+        raise errors.type_error(name, "input", 1, "Tensor", input)
+
+    return _named(call, name, op, doc)
+
+
+def _refuse(name: str, other: Any) -> Any:
+    if isinstance(other, (int, float, complex, np.generic, ndarray, list, tuple, str, type(None), dict)):
+        raise errors.type_error(name, "other", 2, "Tensor", other)
+    return NotImplemented
+
+
+def _named(call: Any, name: str, op: Op, doc: str) -> Any:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    call.op = op
+    return call
+
+
+def refusing(kinds: str, function: Callable[..., Any], kernel_name: str) -> Callable[..., Any]:
+    """The function, with torch's refusal of dtypes whose NumPy kind is one of `kinds`."""
+    def run(*operands: Any) -> Any:
+        kind = operands[0].dtype
+        if kind.kind in kinds:
+            raise NotImplementedError(f'"{kernel_name}" not implemented for \'{dtypes.legacy_name(dtypes.from_numpy_dtype(kind))}\'')
+        return function(*operands)
+    return run
+
+
+def no_gradient(g: Any) -> Any:
+    """The derivative of a step function: zeros, also where g is infinite."""
+    return zeros_for(g, shape_of(g))
+
+
+def is_complex_valued(x: Any) -> bool:
+    """Is x an array, a Tensor or a number with imaginary parts?"""
+    if isinstance(x, TensorBase):
+        return bool(x._array.dtype.kind == "c")
+    return bool(np.asarray(x).dtype.kind == "c")
