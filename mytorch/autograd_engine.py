@@ -28,7 +28,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state
-from mytorch.dtypes import BFLOAT16_NP
+from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
 from mytorch.engine_state import (
     CONSTANT, Edge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of,
 )
@@ -45,6 +45,9 @@ _FREED: list[Any] = []  # marks saved values that a first backward has released
 _MAX_FRAMES = 12
 _FLOAT32 = np.dtype(np.float32)
 _accumulate_lock = threading.Lock()
+# What getrefcount says in `AccumulateGrad.accumulate` of a gradient that nobody but the walk holds: one reference each in
+# walk, _visit, accumulate and the call itself. From Python 3.14 on references are borrowed and the count tells less: copy.
+_REFERENCES_OF_THE_WALK = 4 if sys.version_info < (3, 14) else 0
 
 
 # ---- nodes --------------------------------------------------------------------------------------------------------------------
@@ -61,6 +64,8 @@ class Node:
     outputs: list[tuple[tuple[int, ...], Any]]  # shape and dtype of each, for a node with several
     hooks: Hooks | None
     careful: bool  # more than a list of plain formulas on real arrays: the walk takes its long way
+    code: Any  # of the user's function that ran the operation, and where in it: see `line`
+    lasti: int
 
     def name(self) -> str:
         """The name shown in `grad_fn=<...>`: the operation's name and 'Backward'."""
@@ -161,10 +166,10 @@ class AccumulateGrad(Node):
         with _accumulate_lock:
             if leaf._grad is None:
                 if isinstance(g, TensorBase):
-                    leaf._grad = g
+                    leaf._grad = g.clone() if state.grad_enabled else g  # type: ignore[attr-defined] # another leaf may get the same g
                 else:
                     # Keep the array itself only if nobody else can write to it: torch does the same by its use count.
-                    owned = type(g) is ndarray and g.base is None and sys.getrefcount(g) <= 4
+                    owned = type(g) is ndarray and g.base is None and sys.getrefcount(g) <= _REFERENCES_OF_THE_WALK
                     leaf._grad = engine_state.wrap(g if owned else np.array(g))
             elif state.grad_enabled:
                 leaf._grad = leaf._grad + as_tensor(g)
@@ -222,11 +227,15 @@ class BackwardFunction(Node):
     def saved_as_tensors(self) -> list[Any]:
         """The saved arrays as Tensors that are attached to the graph as they were when saved."""
         saved = list(self.saved)
+        keepers = {place: keeper for keeper, _, place in self.versions}
         count = len(self.edges)
         for i, value in enumerate(saved):
             if type(value) is not ndarray:
                 continue
             tensor = engine_state.wrap(value)
+            keeper = keepers.get(i)
+            if keeper is not None:  # a graph made from here on shall notice later writes as well
+                tensor._storage = storage_of(keeper) if isinstance(keeper, TensorBase) else keeper
             if i < count:
                 parent, nr = self.edges[i]
                 if type(parent) is AccumulateGrad and parent.variable._array is value:
@@ -249,7 +258,7 @@ class BackwardFunction(Node):
         parent = self.edges[place][0] if place < len(self.edges) else self
         what = "a constant" if parent is None else f"output {0 if parent is self else self.edges[place][1]} of {parent.name()}"
         return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{value.dtype} {list(value.shape)}], which is {what}, is at version {storage.version}; "
+                f"[torch.{legacy_name(from_numpy_dtype(value.dtype))}Tensor {list(value.shape)}], which is {what}, is at version {storage.version}; "
                 f"expected version {version} instead. Write out of place (x = x + 1, not x += 1), or clone() before writing.")
 
 
@@ -261,6 +270,7 @@ def _holds_bfloat16(g: Any, saved: Iterable[Any]) -> bool:
 def _differentiate_composite(node: BackwardFunction, g: Any, saved: list[Any]) -> Sequence[Any]:
     """Gradients of a fused operation as Tensors with a graph of their own, through the plain composition of operations."""
     op = node.op
+    assert op.composite is not None
     count = len(node.edges)
     attached = [_alias(x) if isinstance(x, TensorBase) and parent is not None else x
                 for x, (parent, _) in zip(saved[:count], node.edges, strict=True)]
@@ -271,7 +281,7 @@ def _differentiate_composite(node: BackwardFunction, g: Any, saved: list[Any]) -
     return [None if parent is None else next(found) for parent, _ in node.edges]
 
 
-def _alias(x: TensorBase) -> TensorBase:
+def _alias(x: TensorBase) -> Any:
     return apply(_identity, (x,))
 
 
@@ -290,7 +300,7 @@ class Op:
         kernel: function of arrays (positional) and metadata (keyword) that returns an array or a tuple of arrays.
         formulas: one per input, each giving the gradient of that input. A formula names what it needs and nothing else
             is kept: `g`, the gradient of the output, then inputs (by the names in `inputs`), the output `y` (or the names
-            in `outputs`), `<input>_shape`, or metadata. None for an input without a derivative.
+            in `outputs`), `<input>_shape`, or metadata. None for an input without a derivative: asking for it raises.
         joint: instead of formulas, one function that returns the gradients of all inputs at once (it may also name
             `needs`, a tuple of bools, and `inputs`, all inputs, where their number varies).
         outputs: names of the outputs; `g` is then a list with one gradient, or None, per output.
@@ -354,7 +364,9 @@ class Op:
     def _bind(self, formula: Callable[..., Any] | None, names: list[str]) -> Callable[..., Any]:
         """The formula as a function of (g, saved), or (g, saved, needs) if joint; the names it uses are looked up once, here."""
         if formula is None:
-            return lambda g, saved: None
+            def refuse(g: Any, saved: Any) -> Any:
+                raise NotImplementedError(f"derivative for {self.name} is not implemented")
+            return refuse
         if self.joint is not None:
             finders = [self._finder(name) for name in names]
             return lambda g, saved, needs: formula(g, *[find(saved, needs) for find in finders])
@@ -392,7 +404,7 @@ class Op:
 def _argument_names(function: Callable[..., Any] | None) -> list[str]:
     if function is None:
         return ["g"]
-    code = function.__code__  # type: ignore[attr-defined]
+    code = function.__code__
     return list(code.co_varnames[:code.co_argcount + code.co_kwonlyargcount])
 
 
@@ -470,8 +482,8 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
         plan = op.plan(mask, len(arrays))
     ins, outs, shapes, uses_meta = plan
     if ins or outs or shapes or uses_meta:
-        saved = [None] * (len(arrays) + op.output_count + 2)
-        versions = []
+        saved: list[Any] = [None] * (len(arrays) + op.output_count + 2)
+        versions: list[tuple[TensorBase | Storage, int, int]] = []
         for i in ins:
             saved[i] = arrays[i]
             x = inputs[i]
@@ -586,7 +598,7 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
     Without targets, leaves accumulate into `.grad`. With targets, the gradients that arrive at those edges are returned
     instead, and only nodes on the way to one of them run.
     """
-    order = topological_order([edge[0] for edge, _ in roots if edge[0] is not None])
+    order: list[Any] = topological_order([edge[0] for edge, _ in roots if edge[0] is not None])
     wanted: dict[Node, list[tuple[int, int]]] = {}
     needed = None
     caught: list[Any] | None = None
@@ -598,7 +610,7 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
     pending: dict[Node, Any] = {}
     for (root, nr), g in roots:
         _hand_over(pending, root, nr, g)  # type: ignore[arg-type]
-    plain = not create_graph and targets is None
+    plain = not create_graph and targets is None and not state.check_nan
     enabled, state.grad_enabled = state.grad_enabled, create_graph
     origin = state.origin
     try:
@@ -648,6 +660,8 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
     if caught is not None and node in wanted:
         for place, nr in wanted[node]:
             caught[place] = g[nr] if type(g) is list else g
+    if needed is not None and not any(parent in needed for parent, _ in node.edges):
+        return  # a target with no other behind it: its own derivative is not asked for, and its saved values stay
     if type(node) is AccumulateGrad:
         if caught is None:
             node.accumulate(g)
@@ -655,6 +669,8 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
     if create_graph:
         state.origin = node
     grads = node.run(g, create_graph, needed)
+    if state.check_nan:
+        _refuse_nan(node, grads)
     if node.hooks is not None and node.hooks.after:
         grads = _run_after_hooks(node, grads, g, create_graph)
     if not keep_graph:
@@ -662,6 +678,13 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
     for (parent, nr), d in zip(node.edges, grads, strict=True):
         if parent is not None and d is not None:
             _hand_over(pending, parent, nr, d)
+
+
+def _refuse_nan(node: Node, grads: Sequence[Any]) -> None:
+    for i, d in enumerate(grads):
+        array = as_array(d)
+        if array is not None and array.dtype.kind in "fc" and np.isnan(array).any():
+            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
 
 
 def _add(a: Any, b: Any) -> Any:
@@ -748,6 +771,9 @@ def _roots(outputs: Sequence[Any], grad_outputs: Any) -> list[tuple[Edge, Any]]:
         elif g._array.shape != array.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of torch.Size({list(g._array.shape)}) and "
                                f"output[{i}] has a shape of torch.Size({list(array.shape)}).")
+        elif (g._array.dtype.kind == "c") != (array.dtype.kind == "c"):
+            raise RuntimeError("For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+                               f"grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a dtype of {y.dtype}.")
         roots.append((edge, g))
     return roots
 
@@ -787,7 +813,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     found = _start(outputs, grad_tensors, retain_graph, create_graph, _target_edges(inputs)) or []
     for x, g in zip(inputs, found, strict=True):
-        if g is not None:
+        if g is not None and not getattr(x, "retains_grad", False):  # else it has the gradient already
             with set_grad_enabled(create_graph):
                 AccumulateGrad(x).accumulate(g)
 

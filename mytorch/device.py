@@ -61,11 +61,15 @@ class device:  # noqa: N801 - torch's name
 CPU = device("cpu")
 
 
+class NoCudaError(RuntimeError, AssertionError):
+    """A CUDA device was asked for. torch without CUDA raises AssertionError here and RuntimeError there: this is both."""
+
+
 def require_cpu(where: Any) -> device:
     """The device asked for, if it is one that this build has.
 
     Raises:
-        RuntimeError: for every device but the CPU, naming the way out.
+        NoCudaError: (a RuntimeError) for CUDA devices. RuntimeError: for every other device but the CPU.
     """
     if where is None or where is CPU:
         return CPU
@@ -73,6 +77,6 @@ def require_cpu(where: Any) -> device:
     if wanted.type == "cpu":
         return CPU
     if wanted.type == "cuda":
-        raise RuntimeError(f"device '{wanted}' asked for, but mytorch computes on the CPU and was not compiled with CUDA enabled "
+        raise NoCudaError(f"device '{wanted}' asked for, but mytorch computes on the CPU and was not compiled with CUDA enabled "
                            "(torch.cuda.is_available() is False): use device='cpu'")
     raise RuntimeError(f"device '{wanted}' asked for, but mytorch has only the device 'cpu'")

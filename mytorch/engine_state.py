@@ -25,6 +25,7 @@ CONSTANT: Edge = (None, 0)
 # Per thread (and per asynchronous task). A context variable reads in 12 ns, threading.local in 40 to 80.
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _mode: ContextVar[Mode | None] = ContextVar("mode", default=None)
+_check_nan: ContextVar[bool] = ContextVar("check_nan", default=False)
 _origin: ContextVar[Node | None] = ContextVar("origin", default=None)
 get_grad_enabled = _grad_enabled.get
 get_mode = _mode.get
@@ -35,6 +36,7 @@ class _ThreadState:
 
     grad_enabled = property(lambda self: _grad_enabled.get(), lambda self, value: _set(_grad_enabled, value))
     mode = property(lambda self: _mode.get(), lambda self, value: _set(_mode, value))
+    check_nan = property(lambda self: _check_nan.get(), lambda self, value: _set(_check_nan, value))
     origin = property(lambda self: _origin.get(), lambda self, value: _set(_origin, value))
 
 
@@ -71,7 +73,7 @@ class InferenceStorage(Storage):
     """Memory of a tensor made in inference mode: its writes are not counted, so no graph may rely on it."""
 
     @property
-    def version(self) -> int:  # type: ignore[override]
+    def version(self) -> int:
         raise RuntimeError("Inference tensors cannot be saved for backward and do not track version counter. "
                            "To work around you can make a clone to get a normal tensor and use it in autograd.")
 
@@ -82,7 +84,7 @@ class InferenceStorage(Storage):
 
 # ---- what tensor.py and ops/ register, so that the engine need not import upwards ---------------------------------------------
 
-wrap: Callable[[ndarray[Any, Any]], Any]
+wrap: Callable[[ndarray[Any, Any]], Any]  # a Tensor around an array
 sum_to: Callable[..., Array]  # reduce a gradient to the shape that was broadcast
 to_dtype: Callable[..., Array]
 note_view: Callable[..., None]  # by inplace.py, which lies above the engine
@@ -94,7 +96,7 @@ def register(**callables: Callable[..., Any]) -> None:
 
 
 def as_tensor(g: Any) -> Any:
-    return g if g is None or isinstance(g, TensorBase) else wrap(np.asarray(g))
+    return g if g is None or isinstance(g, TensorBase) else wrap(np.asarray(g))  # noqa: F821 - given by register()
 
 
 def as_array(g: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mytorch import engine_state
 from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
+from mytorch.dtypes import from_numpy_dtype, legacy_name
 from mytorch.engine_state import (
     CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, get_grad_enabled, state, storage_of,
 )
@@ -55,7 +56,19 @@ class View:
                 return
             raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge[0] else 'a view'} {self.refusal}")
         with enable_grad():
-            x._edge = _replay(self.steps, self.root)._edge
+            _move(x, _replay(self.steps, self.root)._edge)
+
+
+def _move(x: TensorBase, edge: Edge) -> None:
+    """Give x a new node. If its gradient is retained, that moves along: asked for is the gradient of x as it is now."""
+    before, nr = x._edge or CONSTANT
+    x._edge = edge
+    x._requires_grad = False
+    if before is not None and before.hooks is not None:
+        retained = before.hooks.retain.get(nr)
+        if retained is not None and retained() is x and edge[0] is not None:
+            del before.hooks.retain[nr]
+            edge[0].own_hooks().retain[edge[1]] = retained
 
 
 def _replay(steps: list[tuple[Op, Any]], root: Array) -> Array:
@@ -119,6 +132,9 @@ def check_inplace(x: TensorBase, others: Iterable[Any] = ()) -> bool:
         x._array.flags.writeable = True  # NumPy broadcasts read-only; an overlap was refused above
     if not state.grad_enabled:
         return False
+    if isinstance(x._storage, InferenceStorage):
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. "
+                           "You can make a clone to get a normal tensor before doing inplace update.")
     tracked = requires_grad(x)
     if x._edge is None and x._requires_grad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. "
@@ -171,53 +187,61 @@ def _write(x: TensorBase, y: Any) -> None:
     if y.shape != target.shape:
         raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(y.shape)}")
     if y.dtype is not target.dtype:
-        if "buifcV".index(y.dtype.kind.replace("V", "f")) > "bbifcV".index(target.dtype.kind.replace("V", "f").replace("u", "i")):
-            from mytorch.dtypes import from_numpy_dtype, legacy_name
-            given, wanted = (legacy_name(from_numpy_dtype(a.dtype)) for a in (y, target))
-            raise RuntimeError(f"result type {given} can't be cast to the desired output type {wanted}")
+        given, wanted = from_numpy_dtype(y.dtype), from_numpy_dtype(target.dtype)
+        if given.category > wanted.category:
+            raise RuntimeError(f"result type {legacy_name(given)} can't be cast to the desired output type {legacy_name(wanted)}")
         y = as_array(engine_state.to_dtype(y, dtype=target.dtype))
     np.copyto(target, y)
 
 
-def rebase(x: TensorBase, node: Node) -> None:
-    """After an in-place write: x's gradient now comes from `node`; if x is a view, so does that part of its root's."""
-    if x._view is None:
-        x._edge = (node, 0)
-        x._requires_grad = False
-        return
+def rebase(x: TensorBase, node: Node, nr: int = 0, place: int = 0) -> None:
+    """After an in-place write: x's gradient now goes to `node`; if x is a view, so does that part of its root's.
+
+    Args:
+        nr: which output of `node` x is.
+        place: which input of `node` it was.
+    """
     view = x._view
+    if view is None:
+        _move(x, (node, nr))
+        return
     root = view.root
-    root._edge = (CopySlices(gradient_edge(root) or CONSTANT, root, view, node), 0)
-    root._requires_grad = False
-    view.version = -1
+    _move(root, (CopySlices(gradient_edge(root) or CONSTANT, root, view, node, place), 0))
+    view.version = -1  # no version of the storage: refresh() always replays
     view.refresh(x)
 
 
 class CopySlices(Node):
     """A root after a write to one of its views: the gradient of the written part goes through the write's own node."""
 
-    __slots__ = ("steps", "write")
+    __slots__ = ("place", "steps", "write")
 
-    def __init__(self, base: Edge, root: TensorBase, view: View, write: Node) -> None:
+    def __init__(self, base: Edge, root: TensorBase, view: View, write: Node, place: int) -> None:
         self.steps = view.steps  # not the view: it knows its root, and that would be a cycle
         self.write = write
-        self.edges = [base, *write.edges[1:]]
+        self.place = place  # which input of `write` was written to: its gradient goes to the root as it was before
+        self.edges = [*write.edges[:place], base, *write.edges[place + 1:]]
         self.shape, self.dtype = root._array.shape, root._array.dtype
         self.hooks = None
         self.careful = True
         self.code, self.lasti = getattr(write, "code", None), getattr(write, "lasti", 0)
 
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
-        grads = list(self.write.run(_replay(self.steps, g), as_tensors, needed))
-        if self.edges[0][0] is None:
-            return grads[:1] + grads[1:] if len(grads) > 1 else [None]
-        before = g.clone() if as_tensors else np.array(g)
-        part = _replay(self.steps, before)
-        if as_tensors:
-            part.zero_() if grads[0] is None else part.copy_(grads[0])
-        else:
-            np.copyto(part, np.zeros((), part.dtype) if grads[0] is None else grads[0], casting="unsafe")
-        return [before, *grads[1:]]
+        # `needed` does not hold for the write's own parents: the written input's is the view as it was before, which lies
+        # off the way from the root to the targets.
+        grads = list(self.write.run(_replay(self.steps, g), as_tensors, None))
+        if self.edges[self.place][0] is not None:
+            written = grads[self.place]
+            before = g.clone() if as_tensors else np.array(g)
+            part = _replay(self.steps, before)
+            if not as_tensors:
+                np.copyto(part, np.zeros((), part.dtype) if written is None else written, casting="unsafe")
+            elif written is None:
+                part.zero_()
+            else:
+                part.copy_(written)
+            grads[self.place] = before
+        return grads
 
     def release(self) -> None:
         self.write.release()

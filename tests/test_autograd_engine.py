@@ -536,3 +536,22 @@ def test_the_walk_is_reentrant():
 
     Inner.apply(x * 2).sum().backward()
     assert x.grad.item() == 24.0
+
+
+def test_detect_anomaly_names_the_node_and_the_line_where_nan_was_born():
+    x = leaf(0.0)
+    y = (x.sqrt() * 0).sum()
+    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match=r"'SqrtBackward0' returned nan values in its 0th output.*\n.*test_autograd"):
+        y.backward()
+    x.grad = None
+    (x.sqrt() * 0).sum().backward()
+    assert x.grad.isnan().all()
+
+
+def test_an_operation_without_a_derivative_refuses_instead_of_giving_zero():
+    class Missing(engine.Op):
+        pass
+
+    op = Missing("half_of", lambda v: v / 2, None)
+    with pytest.raises(NotImplementedError, match="derivative for half_of is not implemented"):
+        op(leaf(1.0)).backward()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from mytorch.autograd_engine import (
     Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of,
 )
@@ -18,8 +17,6 @@ __mytorch__ = True
 
 class FunctionCtx:
     """What `forward` tells `backward`. The context is the node itself."""
-
-    __slots__ = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors for backward, with a check that they are not written in the meantime. None is allowed.
@@ -69,7 +66,8 @@ class UserNode(Node, FunctionCtx):
                 continue
             storage = storage_of(t)
             place = next((i for i, y in enumerate(outputs) if y is t), None)
-            kept.append((t if place is None else t._array, place, storage, storage.version))
+            nr = None if t._edge is None else place  # an output without a gradient stays without one
+            kept.append((t if place is None else t._array, nr, storage, storage.version))
         self._saved = kept
         self._to_save = ()
 
@@ -92,23 +90,23 @@ class UserNode(Node, FunctionCtx):
     def _unpack(self, item: Any) -> Any:
         if item is None:
             return None
-        value, place, storage, version = item
+        value, nr, storage, version = item
         if storage.version != version:
             shape = list(value.shape)
-            raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: "
-                               f"a tensor of shape {shape} saved by {self.name()} is at version {storage.version}; expected version {version} instead.")
-        if place is None:
+            raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: a tensor "
+                               f"of shape {shape} saved by {self.name()} is at version {storage.version}; expected version {version} instead.")
+        if isinstance(value, TensorBase):
             return value
         tensor = engine_state.wrap(value)
         tensor._storage = storage
-        tensor._edge = (self, place) if self.edges is not None else None
+        tensor._edge = None if nr is None else (self, nr)
         return tensor
 
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
         grads = g if isinstance(g, list) else [g]
         given = []
         for d, (shape, dtype) in zip(grads, self.outputs, strict=True):
-            if d is None and self.materialize_grads:
+            if d is None and dtype is not None and self.materialize_grads:
                 import numpy as np
                 d = np.zeros(shape, dtype)
             given.append(as_tensor(d))
@@ -185,7 +183,7 @@ class Function(metaclass=_FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and put a node into the graph whose backward is the user's."""
-        node = object.__new__(cls._backward_cls)
+        node: UserNode = object.__new__(cls._backward_cls)
         node.hooks = None
         node.careful = True
         tensors = [a for a in args if isinstance(a, TensorBase)]
@@ -201,6 +199,9 @@ class Function(metaclass=_FunctionMeta):
                 output = cls.forward(node, *args, **kwargs)
         outputs = list(output) if isinstance(output, tuple) else [output]
         outputs = [_fresh(node, y, tensors) if isinstance(y, TensorBase) else y for y in outputs]
+        if any(all(d is not y for y in outputs) for d in node._dirty):
+            raise RuntimeError("Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
+                               "modified inplace must all be outputs of the Function.")
         if not track:
             node.keep([])
             for y in node._dirty:
@@ -210,7 +211,7 @@ class Function(metaclass=_FunctionMeta):
         node.shape = None
         node.dtype = None
         node.outputs = [(y._array.shape, y._array.dtype) if isinstance(y, TensorBase) else ((), None) for y in outputs]
-        _link(node, outputs)
+        _link(node, args, outputs)
         node.keep(outputs)
         return tuple(outputs) if isinstance(output, tuple) else outputs[0]
 
@@ -229,7 +230,8 @@ def _fresh(node: UserNode, y: Any, inputs: list[Any]) -> Any:
     return y
 
 
-def _link(node: UserNode, outputs: list[Any]) -> None:
+def _link(node: UserNode, args: Sequence[Any], outputs: list[Any]) -> None:
+    """Make the outputs children of the node; those that are inputs written in place get it as their new node."""
     for nr, y in enumerate(outputs):
         if not isinstance(y, TensorBase):
             continue
@@ -237,10 +239,10 @@ def _link(node: UserNode, outputs: list[Any]) -> None:
             with set_grad_enabled(True):
                 check_inplace(y)
             bump(y)
-            if y._view is None:
-                y._edge, y._requires_grad = (node, nr), False
-            else:
-                rebase(y, node)
+            if y._view is not None and len(outputs) > 1:
+                raise RuntimeError("If your Function modifies inplace an input that is a view of another Tensor, your Function cannot return "
+                                   "more than one Tensor. Write to a clone() of it, or split the Function in two.")
+            rebase(y, node, nr, next((i for i, a in enumerate(args) if a is y), 0))
         elif y._array.dtype.kind in "fcV" and not any(y is t for t in node._non_differentiable):
             y._edge = (node, nr)
 
@@ -257,7 +259,8 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
         if not recording or not any(requires_grad(g) for g in (*grads, *ctx.saved_tensors)):
             return result
         found = result if isinstance(result, tuple) else (result,)
-        marked = _Refuse.apply(len(found), *[d.detach() if isinstance(d, TensorBase) else d for d in found],
+        detached: list[Any] = list(found)
+        marked = _Refuse.apply(len(found), *[d if d is None else d.detach() for d in detached],
                                *[g for g in (*grads, *ctx.saved_tensors) if requires_grad(g)])
         return marked if isinstance(result, tuple) else marked[0]
 
@@ -269,7 +272,7 @@ class _Refuse(Function):
 
     @staticmethod
     def forward(ctx: Any, count: int, *tensors: Any) -> Any:
-        return tuple(t.clone() if isinstance(t, TensorBase) else t for t in tensors[:count])
+        return tuple(t if t is None else t.clone() for t in tensors[:count])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:

@@ -36,9 +36,11 @@ __mytorch__ = True
 
 def _var(x: Any, *, dim: Dims, keepdim: bool, correction: float) -> Any:
     wide = widened(x)
-    freedom = count(x.shape, dim) - correction
-    centre = np.true_divide(np.add.reduce(wide, axis=dim, keepdims=True), count(x.shape, dim))
-    offset = np.subtract(wide, centre, out=...)
+    n = count(x.shape, dim)
+    freedom = n - correction
+    offset = np.subtract(wide, np.true_divide(np.add.reduce(wide, axis=dim, keepdims=True), n), out=...)
+    # once more, from what rounding left: equal elements then have a variance of exactly 0, and a deviation without slope
+    offset -= np.true_divide(np.add.reduce(offset, axis=dim, keepdims=True), n)
     squares = offset.real ** 2 + offset.imag ** 2 if offset.dtype.kind == "c" else offset * offset
     y = np.add.reduce(np.asarray(squares), axis=dim, keepdims=keepdim, out=...)
     return narrowed(np.true_divide(y, max(freedom, 0), out=...), x.dtype)

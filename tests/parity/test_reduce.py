@@ -52,6 +52,8 @@ SCANS = ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"]
 @pytest.mark.parametrize("name", MANY_DIMS)
 def test_reduction_over_dimensions(name, kind, keepdim):
     x = INPUTS[kind]
+    if kind == "0-d" and name.startswith(("var", "std")):
+        pytest.skip("one element has no variance: torch warns")
     for dim in dims_of(x):
         if dim is None and name == "logsumexp":
             dim = tuple(range(x.ndim)) or 0
@@ -80,9 +82,9 @@ def test_scan(name, kind):
 @pytest.mark.parametrize("name", ["sum", "mean", "amax", "max", "min", "argmax", "argmin", "median", "nanmedian", "nansum", "nanmean",
                                   "cummax", "cummin", "logsumexp", "var", "norm", "any", "all", "count_nonzero"])
 def test_nan_wins_or_is_skipped_as_in_torch(name):
-    assert_same(torch, call(name, 1), WITH_NAN)
+    assert_same(torch, call(name, dim=1), WITH_NAN)
     if name not in ("cummax", "cummin", "logsumexp"):
-        assert_same(torch, lambda m, x: getattr(x, name)(), WITH_NAN)
+        assert_same(torch, call(name), WITH_NAN)
 
 
 @pytest.mark.parametrize("name", ["amax", "amin", "max", "min", "aminmax", "cummax", "cummin", "argmax"])
@@ -157,14 +159,14 @@ def test_half_precision_rounds_once(name, dtype):
 @pytest.mark.parametrize("p", [0, 0.5, 1, 1.5, 2, 3, math.inf, -math.inf, -1, "fro", None])
 @pytest.mark.parametrize("dim", [None, 1, (0, 2)])
 def test_norm(p, dim):
-    assert_same(torch, lambda m, x: m.norm(x, p, dim) if p != 1 else m.norm(x, p, dim) * 1, X, second=p not in (0, 1, math.inf, -math.inf))
+    assert_same(torch, lambda m, x: m.norm(x, p, dim), X)
     zero_row = np.concatenate([np.zeros((1, 4, 5)), X])
     assert_same(torch, lambda m, x: m.norm(x, p, dim), zero_row, second=False)
 
 
 @pytest.mark.parametrize("p", [0.5, 1, 2, 3, math.inf])
 def test_dist(p):
-    assert_same(torch, lambda m, x, y: m.dist(x, y, p), X, RNG.standard_normal((4, 5)), second=p not in (1, math.inf))
+    assert_same(torch, lambda m, x, y: m.dist(x, y, p), X, RNG.standard_normal((4, 5)))
 
 
 @pytest.mark.parametrize("correction", [0, 1, 1.5, 2])
@@ -186,10 +188,11 @@ def test_numpy_names_of_arguments():
 @pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "midpoint", "nearest"])
 @pytest.mark.parametrize("name", ["quantile", "nanquantile"])
 def test_quantile(name, interpolation):
-    for x in (X, WITH_NAN):
-        for dim in (None, 0, -1):
-            for keepdim in (False, True):
-                assert_same(torch, call(name, 0.37, dim, keepdim, interpolation=interpolation), x)
+    for dim in (None, 0, -1):
+        for keepdim in (False, True):
+            assert_same(torch, call(name, 0.37, dim, keepdim, interpolation=interpolation), X)
+            # of several NaN torch takes any: compare values alone
+            assert_same(torch, lambda m, x: getattr(m, name)(x.detach(), 0.37, dim, keepdim, interpolation=interpolation), WITH_NAN)
     assert_same(torch, lambda m, x, q: getattr(m, name)(x, q, 1, interpolation=interpolation), X, np.array([0.1, 0.55, 0.93]))
 
 
