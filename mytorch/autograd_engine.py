@@ -30,10 +30,26 @@ from numpy import ndarray
 from mytorch import engine_state
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
 from mytorch.engine_state import (
-    CONSTANT, Edge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of,
+    CONSTANT,
+    Edge,
+    Storage,
+    TensorBase,
+    as_array,
+    as_tensor,
+    get_grad_enabled,
+    get_mode,
+    register,
+    state,
+    storage_of,
 )
 from mytorch.grad_mode import (
-    Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
+    Mode,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
 )
 from mytorch.hooks import Hooks, RemovableHandle
 
@@ -166,7 +182,7 @@ class AccumulateGrad(Node):
         with _accumulate_lock:
             if leaf._grad is None:
                 if isinstance(g, TensorBase):
-                    leaf._grad = g.clone() if state.grad_enabled else g  # type: ignore[attr-defined] # another leaf may get the same g
+                    leaf._grad = as_tensor(g).clone() if state.grad_enabled else g  # another leaf may get the same g
                 else:
                     # Keep the array itself only if nobody else can write to it: torch does the same by its use count.
                     owned = type(g) is ndarray and g.base is None and sys.getrefcount(g) <= _REFERENCES_OF_THE_WALK
@@ -554,7 +570,7 @@ def requires_grad(x: Any) -> bool:
     """Does a gradient flow to x?"""
     if not isinstance(x, TensorBase):
         return False
-    if x._view is not None:
+    if x._edge is None and x._view is not None:
         x._view.refresh(x)
     return x._edge is not None or x._requires_grad
 
@@ -773,7 +789,7 @@ def _roots(outputs: Sequence[Any], grad_outputs: Any) -> list[tuple[Edge, Any]]:
                                f"output[{i}] has a shape of torch.Size({list(array.shape)}).")
         elif (g._array.dtype.kind == "c") != (array.dtype.kind == "c"):
             raise RuntimeError("For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
-                               f"grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a dtype of {y.dtype}.")
+                               f"grad_output[{i}] has a dtype of {as_tensor(g).dtype} and output[{i}] has a dtype of {y.dtype}.")
         roots.append((edge, g))
     return roots
 

@@ -15,7 +15,16 @@ from mytorch import engine_state
 from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
 from mytorch.dtypes import from_numpy_dtype, legacy_name
 from mytorch.engine_state import (
-    CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, get_grad_enabled, state, storage_of,
+    CONSTANT,
+    Array,
+    Edge,
+    InferenceStorage,
+    Storage,
+    TensorBase,
+    as_array,
+    get_grad_enabled,
+    state,
+    storage_of,
 )
 from mytorch.grad_mode import enable_grad
 
@@ -166,7 +175,8 @@ def apply_inplace(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None =
             node.saved[0] = arrays[0].copy()  # the formula wants the value before the write
             node.versions = [entry for entry in node.versions if entry[2] != 0]
         # x itself must not be kept by its own node: that would be a cycle
-        node.versions = [(storage_of(x), version, place) if keeper is x else (keeper, version, place)
+        own = storage_of(x)
+        node.versions = [(own, version, place) if keeper is x else (keeper, version, place)
                          for keeper, version, place in node.versions]
     y = op.kernel(*arrays, **meta) if meta else op.kernel(*arrays)
     _write(x, y)

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mytorch.autograd_engine import (
-    Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of,
-)
 from mytorch import engine_state
+from mytorch.autograd_engine import (
+    Edge,
+    Node,
+    TensorBase,
+    gradient_edge,
+    no_grad,
+    requires_grad,
+    set_grad_enabled,
+    state,
+    storage_of,
+)
 from mytorch.engine_state import CONSTANT, as_tensor
 from mytorch.inplace import bump, check_inplace, rebase
 

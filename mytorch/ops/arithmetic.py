@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from mytorch import dtypes
 from mytorch.backends import kernel
 from mytorch.ops import special_functions as sf
-from mytorch.ops.choices import kept_op, where
-from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor
+from mytorch.ops.choices import clamp, kept_op, where
+from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor
 from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refusing, size_error, unary
 
 __mytorch__ = True
@@ -166,12 +167,8 @@ def _pow_grad_base(g: Any, a: Any, b: Any) -> Any:
 
 def _pow_grad_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:
     # 0 ** b has slope zero for b >= 0, where the formula y * log(a) would give 0 * -inf
-    slope = y * log(a if isinstance(a, (TensorBase, ndarray)) else _number(a, y))
+    slope = y * (log(a) if isinstance(a, (TensorBase, ndarray)) else np.log(a).item())
     return where((a == 0) & (b == 0 if is_complex_valued(b) else b >= 0), 0.0, g * slope)
-
-
-def _number(value: Any, like: Any) -> Any:
-    return np.asarray(value, (like._array if isinstance(like, TensorBase) else like).dtype)
 
 
 _pow = binary("pow", _power, _pow_grad_base, _pow_grad_exponent, numbers="either", doc="a ** b.")
@@ -320,13 +317,93 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A0
     return y if out is None else put_out(y, out)
 
 
+def _fused(function: Any, x: Any, a: Any, b: Any, value: Any, out: Any) -> Any:
+    require_tensor("addcmul", x)
+    require_tensor("addcmul", a, "tensor1", 2)
+    require_tensor("addcmul", b, "tensor2", 3)
+    if x._array.dtype in (FLOAT16, BFLOAT16_NP) and x._array.dtype == a._array.dtype == b._array.dtype:  # round once, at the end
+        y = _fused(function, x.float(), a.float(), b.float(), value, None).to(x.dtype)
+        return y if out is None else put_out(y, out)
+    product = function(a, b)
+    return add(x, product if value == 1 else mul(product, value), out=out)
+
+
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
-    """input + value * tensor1 * tensor2."""
-    product = mul(tensor1, tensor2)
-    return add(input, product if value == 1 else mul(product, value), out=out)
+    """input + value * tensor1 * tensor2. Derivative: g; g * value * tensor2; g * value * tensor1."""
+    return _fused(mul, input, tensor1, tensor2, value, out)
 
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
-    """input + value * tensor1 / tensor2."""
-    quotient = div(tensor1, tensor2)
-    return add(input, quotient if value == 1 else mul(quotient, value), out=out)
+    """input + value * tensor1 / tensor2. Derivative: g; g * value / tensor2; -g * value * tensor1 / tensor2^2."""
+    return _fused(div, input, tensor1, tensor2, value, out)
+
+
+# ---- less common functions ----------------------------------------------------------------------------------------------------
+
+
+def _copysign_formula(g: Any, a: Any, y: Any) -> Any:
+    return where(a == 0, 0.0, g * sign(a) * sign(y))
+
+
+copysign = binary("copysign", np.copysign, lambda g, a, y: _copysign_formula(g, a, y), no_gradient, rule="float", holomorphic=False,
+                  doc="|a| with the sign of b, also of -0. Derivative: g * sign(a) * sign(b), zero at a = 0.")
+nextafter = binary("nextafter", np.nextafter, no_gradient, no_gradient, numbers="none",
+                   doc="The next representable number after a towards b.")
+gcd = binary("gcd", refusing("bfc", np.gcd, "gcd_cpu"), None, None, numbers="none", doc="Greatest common divisor of integers.")
+lcm = binary("lcm", refusing("bfc", np.lcm, "lcm_cpu"), None, None, numbers="none", doc="Least common multiple of integers.")
+_heaviside = binary("heaviside", np.heaviside, None, None, numbers="none", doc="Step function.",
+                    careful=lambda a, b: np.where(a == 0, b, (a > 0).astype(b.dtype)))
+
+
+def heaviside(input: Any, values: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """0 for negative elements, 1 for positive ones, `values` at zero.
+
+    Raises:
+        RuntimeError: if the dtypes differ.
+    """
+    require_tensor("heaviside", input)
+    require_tensor("heaviside", values, "values", 2)
+    if input._array.dtype != values._array.dtype:
+        raise RuntimeError(f"heaviside is not yet implemented for tensors with different dtypes: {input.dtype} and {values.dtype}")
+    return _heaviside(input, values, out=out)
+
+
+def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """input * 2 ** other."""
+    require_tensor("ldexp", input)
+    require_tensor("ldexp", other, "other", 2)
+    return mul(input, pow(2.0, other), out=out)
+
+
+def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """input ** exponent in float64 (complex128 for complex numbers)."""
+    operands = [input, exponent]
+    wide = "complex128" if any(is_complex_valued(x) for x in operands) else "float64"
+    wanted = dtypes.complex128 if wide == "complex128" else dtypes.float64
+    base, power = (x.to(wanted) if isinstance(x, TensorBase) else x for x in operands)  # type: ignore[attr-defined]
+    return pow(base, power, out=out)
+
+
+def _xlogy(a: Any, b: Any) -> Any:
+    return np.where((a == 0) & ~np.isnan(b), 0, a * np.log(b))
+
+
+xlogy = binary("xlogy", _xlogy, lambda g, a, b: where((a == 0) & (b <= 0), 0.0, g * log(b)), lambda g, a, b: g * a / b, rule="float",
+               numbers="either", doc="a * log(b), zero where a is zero. Derivative: g * log(b), g * a / b.")
+_logit = unary("logit", lambda x: np.log(x / (1 - x)), lambda g, x: g / (x * (1 - x)), "log(x / (1 - x)).", rule="float")
+
+
+def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:  # noqa: A002
+    """log(x / (1 - x)), the inverse of sigmoid; with `eps`, of x clamped to [eps, 1 - eps]. Derivative: g / (x (1 - x))."""
+    require_tensor("logit", input)
+    return _logit(input if eps is None else clamp(input, eps, 1 - eps), out=out)
+
+
+def _sinc_formula(g: Any, x: Any) -> Any:
+    t = x * math.pi
+    safe = where(x == 0, 1.0, x)
+    return where(x == 0, 0.0, g * ((t * cos(t) - sin(t)) / (safe * safe * math.pi)))
+
+
+sinc = unary("sinc", np.sinc, _sinc_formula, "sin(pi x) / (pi x), one at zero. Derivative: g (cos(pi x) - sinc(x)) / x, zero at zero.",
+             rule="float")

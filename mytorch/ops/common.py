@@ -10,8 +10,8 @@ from numpy import ndarray
 
 from mytorch import dtypes, errors
 from mytorch.autograd_engine import Op, TensorBase, apply, requires_grad, state
-from mytorch.inplace import apply_inplace, bump
 from mytorch.dtypes import BFLOAT16_NP, COMPLEX, FLOATING, cast, combine_priorities, from_numpy_dtype, number_dtype, promote_types
+from mytorch.inplace import apply_inplace, bump
 
 __mytorch__ = True
 

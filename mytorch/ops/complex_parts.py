@@ -67,6 +67,8 @@ def complex_(real: Any, imag: Any, *, out: Any = None) -> Any:
     if real._array.dtype != imag._array.dtype:
         raise RuntimeError(f"Expected object of scalar type {dtypes.legacy_name(real.dtype)} but got scalar type "
                            f"{dtypes.legacy_name(imag.dtype)} for second argument")
+    if real._array.dtype.kind != "f" or real._array.itemsize < 4:
+        raise NotImplementedError(f"complex() of {real.dtype} parts is not supported: convert with .float()")
     y = apply(_complex_op, (real, imag))
     if out is not None and out._array.dtype != y._array.dtype:
         raise RuntimeError(f"Expected object of scalar type {dtypes.legacy_name(y.dtype)} but got scalar type "
@@ -107,4 +109,6 @@ def view_as_complex(input: Any) -> Any:  # noqa: A002
     """A real tensor (*, 2) as a complex one (*): a view."""
     if is_complex_valued(input) or input._array.shape[-1:] != (2,):
         raise RuntimeError(f"Tensor must be real with a last dimension of size 2, got shape {list(input._array.shape)}")
+    if input._array.dtype.kind != "f" or input._array.itemsize < 4:
+        raise NotImplementedError(f"view_as_complex() of a {input.dtype} tensor is not supported: convert with .float()")
     return _view_as_complex_op(input)

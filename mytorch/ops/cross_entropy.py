@@ -10,7 +10,7 @@ import numpy as np
 from mytorch import dtypes, errors
 from mytorch.backends import kernel
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, widened
-from mytorch.ops.elementwise import mul
+from mytorch.ops.elementwise import kept_op, mul
 from mytorch.ops.shape import shape_of
 from mytorch.ops.softmax import largest, log_softmax, log_softmax_op, total
 from mytorch.ops.sums import sum_op
@@ -207,8 +207,9 @@ def _cross_entropy_composite(x: Any, target: Any, weight: Any, y: Any, p: Any, i
         return nll
     everywhere = -_over_classes(logp, weight)
     # a row's smoothing counts in full, whatever the weight of its class, but is averaged over the same total weight
-    counted = (target != ignore_index).to(logp.dtype)
-    smooth = everywhere * counted
+    counts = target != ignore_index
+    counted = counts.to(logp.dtype)
+    smooth = kept_op(everywhere, counts)
     if reduction != "none":
         smooth = smooth.sum()
     if reduction == "mean":

@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch import errors
 from mytorch.autograd_engine import register
-from mytorch.ops.common import Op, TensorBase, apply_inplace, cast, method_inplace
+from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, method_inplace
 from mytorch.ops.pointwise import (
     binary, is_complex_valued, no_gradient, refusing, size_error, unary,
 )
@@ -22,10 +22,11 @@ from mytorch.ops.choices import (
     nan_to_num, where, where_method,
 )
 from mytorch.ops.arithmetic import (
-    _add, _divide_trunc, _pow, _round_op, _sub, _true_divide, abs, acos, acosh, add, addcdiv, addcmul, asin, asinh, atan, atan2,
-    atanh, ceil, cos, cosh, deg2rad, div, erf, erfc, exp, exp2, expm1, floor, floor_divide, fmod, frac, hypot, log, log10, log1p,
-    log2, logaddexp, logaddexp2, mul, neg, positive, pow, rad2deg, rdiv, reciprocal, relu, remainder, rfloordiv, round, rpow,
-    rremainder, rsqrt, rsub, sgn, sigmoid, sign, sin, sinh, sqrt, square, sub, tan, tanh, trunc,
+    _add, _divide_trunc, _logit, _pow, _round_op, _sub, _true_divide, abs, acos, acosh, add, addcdiv, addcmul, asin, asinh, atan,
+    atan2, atanh, ceil, copysign, cos, cosh, deg2rad, div, erf, erfc, exp, exp2, expm1, float_power, floor, floor_divide, fmod,
+    frac, gcd, heaviside, hypot, lcm, ldexp, log, log10, log1p, log2, logaddexp, logaddexp2, logit, mul, neg, nextafter, positive,
+    pow, rad2deg, rdiv, reciprocal, relu, remainder, rfloordiv, round, rpow, rremainder, rsqrt, rsub, sgn, sigmoid, sign, sin,
+    sinc, sinh, sqrt, square, sub, tan, tanh, trunc, xlogy,
 )
 from mytorch.ops.complex_parts import (
     angle, complex_, conj, imag, polar, real, view_as_complex, view_as_real,
@@ -60,6 +61,17 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
             f"output with shape {list(self._array.shape)} doesn't match the broadcast shape {list(src._array.shape)}") from None
 
 
+def clone(input: Any, *, memory_format: Any = None) -> Any:  # noqa: A002
+    """A copy of the values in the order they lie in memory, or row-major for another memory_format. Derivative: g."""
+    y = apply(clone_op, (input,))
+    return y if memory_format in (None, "torch.preserve_format") else apply(contiguous_op, (y,))
+
+
+def fill(input: Any, value: Any) -> Any:  # noqa: A002
+    """A copy with every element set to a number or to a 0-d tensor. Derivative: zero; the sum of g for the value."""
+    return fill_(clone(input), value)
+
+
 def fill_(self: Any, value: Any) -> Any:
     """Set every element to a number or to a 0-d tensor."""
     if isinstance(value, TensorBase) and value._array.ndim:
@@ -90,17 +102,26 @@ def div_(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
 
 def addcmul_(self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """In-place `addcmul`."""
-    return add_(self, mul(tensor1, tensor2), alpha=value)
+    return copy_(self, addcmul(self.clone(), tensor1, tensor2, value=value)) if self._array.itemsize == 2 else add_(
+        self, mul(tensor1, tensor2), alpha=value)
 
 
 def addcdiv_(self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """In-place `addcdiv`."""
-    return add_(self, div(tensor1, tensor2), alpha=value)
+    return copy_(self, addcdiv(self.clone(), tensor1, tensor2, value=value)) if self._array.itemsize == 2 else add_(
+        self, div(tensor1, tensor2), alpha=value)
 
 
 def lerp_(self: Any, end: Any, weight: Any) -> Any:
     """In-place `lerp`."""
     return apply_inplace(_lerp_op, (self, end, weight))
+
+
+def abs_(self: Any) -> Any:
+    """In-place `abs`, for real tensors only."""
+    if self.is_complex():
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return apply_inplace(abs.op, (self,))
 
 
 def round_(self: Any, *, decimals: int = 0) -> Any:
@@ -111,7 +132,6 @@ def round_(self: Any, *, decimals: int = 0) -> Any:
 mul_ = method_inplace(mul.op, "mul_")
 pow_ = method_inplace(_pow.op, "pow_")
 neg_ = method_inplace(neg.op, "neg_")
-abs_ = method_inplace(abs.op, "abs_")
 exp_ = method_inplace(exp.op, "exp_")
 exp2_ = method_inplace(exp2.op, "exp2_")
 expm1_ = method_inplace(expm1.op, "expm1_")
@@ -166,6 +186,12 @@ gt_ = method_inplace(gt.op, "gt_")
 ge_ = method_inplace(ge.op, "ge_")
 atan2_ = method_inplace(atan2.op, "atan2_")
 hypot_ = method_inplace(hypot.op, "hypot_")
+copysign_ = method_inplace(copysign.op, "copysign_")
+gcd_ = method_inplace(gcd.op, "gcd_")
+lcm_ = method_inplace(lcm.op, "lcm_")
+nextafter_ = method_inplace(nextafter.op, "nextafter_")
+xlogy_ = method_inplace(xlogy.op, "xlogy_")
+sinc_ = method_inplace(sinc.op, "sinc_")
 deg2rad_ = method_inplace(deg2rad.op, "deg2rad_")
 rad2deg_ = method_inplace(rad2deg.op, "rad2deg_")
 
@@ -175,6 +201,35 @@ def clamp_(self: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     return apply_inplace(_clamp_op, (self, min, max))
+
+
+def logit_(self: Any, eps: float | None = None) -> Any:
+    """In-place `logit`."""
+    if eps is not None:
+        clamp_(self, eps, 1 - eps)
+    return apply_inplace(_logit.op, (self,))
+
+
+def float_power_(self: Any, exponent: Any) -> Any:
+    """In-place `float_power`, for float64 and complex128 only.
+
+    Raises:
+        RuntimeError: for another dtype: the result has float64.
+    """
+    wanted = "torch.complex128" if is_complex_valued(self) or is_complex_valued(exponent) else "torch.float64"
+    if str(self.dtype) != wanted:
+        raise RuntimeError(f"the base given to float_power_ has dtype {self.dtype} but the operation's result requires dtype {wanted}")
+    return copy_(self, float_power(self.clone(), exponent))
+
+
+def heaviside_(self: Any, values: Any) -> Any:
+    """In-place `heaviside`."""
+    return copy_(self, heaviside(self, values))
+
+
+def ldexp_(self: Any, other: Any) -> Any:
+    """In-place `ldexp`."""
+    return mul_(self, pow(2.0, other))
 
 
 def nan_to_num_(self: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Any:

@@ -10,21 +10,14 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
-from mytorch.ops.common import (
-    Op,
-    TensorBase,
-    apply,
-    apply_inplace,
-    narrowed,
-    put_out,
-    require_tensor,
-    widened,
-    wrap_dim,
-)
-from mytorch.ops.elementwise import add, mul
+from mytorch.ops.arithmetic import add, mul
+from mytorch.ops.common import BFLOAT16_NP, FLOAT16, Op, TensorBase, apply, apply_inplace, narrowed, put_out, require_tensor, widened, wrap_dim
+from mytorch.ops.pointwise import no_gradient
 from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
 
 __mytorch__ = True
+
+_HALVES = (FLOAT16, BFLOAT16_NP)
 
 
 @kernel
@@ -195,9 +188,13 @@ def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:  # noqa: A002
     return y if out is None else put_out(y, out)
 
 
-def _scaled_sum(base: Any, product: Any, beta: Any, alpha: Any, out: Any) -> Any:
-    """beta * base + alpha * product; where both are integers, so are the factors. A beta of 0 ignores NaN in base."""
+def _scaled_sum(function: Any, base: Any, a: Any, b: Any, beta: Any, alpha: Any, out: Any) -> Any:
+    """beta * base + alpha * function(a, b); where both are integers, so are the factors. A beta of 0 ignores NaN in base."""
     require_tensor("addmm", base)
+    if base._array.dtype in _HALVES and a._array.dtype == b._array.dtype == base._array.dtype:  # round once, at the end
+        y = _scaled_sum(function, base.float(), a.float(), b.float(), beta, alpha, None).to(base.dtype)
+        return y if out is None else put_out(y, out)
+    product = function(a, b)
     if base._array.dtype != product._array.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {dtypes.legacy_name(base.dtype)} and "
                            f"{dtypes.legacy_name(product.dtype)}")
@@ -215,30 +212,30 @@ def _scaled_sum(base: Any, product: Any, beta: Any, alpha: Any, out: Any) -> Any
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * mat1 @ mat2."""
-    return _scaled_sum(input, mm(mat1, mat2), beta, alpha, out)
+    return _scaled_sum(mm, input, mat1, mat2, beta, alpha, out)
 
 
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * mat @ vec."""
-    return _scaled_sum(input, mv(mat, vec), beta, alpha, out)
+    return _scaled_sum(mv, input, mat, vec, beta, alpha, out)
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * outer(vec1, vec2)."""
-    return _scaled_sum(input, outer(vec1, vec2), beta, alpha, out)
+    return _scaled_sum(outer, input, vec1, vec2, beta, alpha, out)
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * batch1 @ batch2, per matrix of the batch."""
-    return _scaled_sum(input, bmm(batch1, batch2), beta, alpha, out)
+    return _scaled_sum(bmm, input, batch1, batch2, beta, alpha, out)
 
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * the sum over the batch of batch1 @ batch2."""
-    return _scaled_sum(input, bmm(batch1, batch2).sum(0), beta, alpha, out)
+    return _scaled_sum(lambda a, b: bmm(a, b).sum(0, dtype=a.dtype), input, batch1, batch2, beta, alpha, out)
 
 
-_replace_op = Op("copy", lambda x, y: y, lambda g: g * 0, lambda g: g)
+_replace_op = Op("copy", lambda x, y: y, no_gradient, lambda g: g)
 
 
 def _in_place(function: Any) -> Any:
@@ -286,9 +283,9 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
         if m != n and 1 not in (m, n):
             raise RuntimeError(f"contracted dimensions need to match, but first has size {m} in dim {i} and second has size {n} in dim {j}")
         if m < n:  # a size of 1 broadcasts: the other factor is summed first
-            b = b.sum(j, keepdim=True)
+            b = b.sum(j, keepdim=True, dtype=b.dtype)
         elif n < m:
-            a = a.sum(i, keepdim=True)
+            a = a.sum(i, keepdim=True, dtype=a.dtype)
     free_a = [d for d in range(a._array.ndim) if d not in left]
     free_b = [d for d in range(b._array.ndim) if d not in right]
     shape = [a._array.shape[d] for d in free_a] + [b._array.shape[d] for d in free_b]
@@ -395,6 +392,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
     _check_sizes(terms, tensors)
     if len({x._array.dtype for x in tensors}) > 1:
         raise RuntimeError(f"expected operands of one dtype, but got {[str(x.dtype) for x in tensors]}")
+    if len(tensors) == 1 and tensors[0]._array.dtype.kind in "biu" and set(terms[0]) - set(result):
+        tensors[0] = tensors[0].long()  # a plain sum, and sums of integers are int64
     sizes = {letter: n for term, x in zip(terms, tensors, strict=True) for letter, n in zip(term, x._array.shape, strict=True) if n != 1}
     for i, (term, x) in enumerate(zip(terms, tensors, strict=True)):
         wanted = tuple(sizes.get(letter, 1) for letter in term)

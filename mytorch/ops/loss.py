@@ -13,7 +13,7 @@ from mytorch.autograd_engine import no_grad
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, result_dtype, widened
 from mytorch.ops.cross_entropy import check_tensors, chosen_reduction
 from mytorch.ops.elementwise import abs as absolute
-from mytorch.ops.elementwise import exp, log, log1p, maximum, minimum, sgn, sigmoid, where
+from mytorch.ops.elementwise import exp, kept_op, log, log1p, maximum, minimum, sgn, sigmoid, where
 from mytorch.ops.shape import broadcast_tensors, shape_of
 from mytorch.ops.sums import converted
 
@@ -139,7 +139,10 @@ def _smooth(x: Any, target: Any, *, beta: float) -> Any:
 
 
 def _smooth_slope(d: Any, beta: float) -> Any:
-    return where(absolute(d) < beta, d / beta, sgn(d)) if beta else sgn(d)
+    if not beta:
+        return sgn(d)
+    near = absolute(d) < beta
+    return kept_op(d / beta, near) + kept_op(sgn(d), ~near)
 
 
 _smooth_l1_op = elementwise_loss(
@@ -170,7 +173,8 @@ def _huber(x: Any, target: Any, *, delta: float) -> Any:
 
 
 def _huber_slope(d: Any, delta: float) -> Any:
-    return where(absolute(d) <= delta, d, sgn(d) * delta)
+    near = absolute(d) <= delta
+    return kept_op(d, near) + kept_op(sgn(d) * delta, ~near)
 
 
 _huber_op = elementwise_loss(

@@ -62,8 +62,10 @@ def _total_bias(b_ih: Array | None, b_hh: Array | None) -> Array | None:
     return widened(b_ih) if b_hh is None else widened(b_ih) + widened(b_hh)
 
 
-def _transposed(weight: Array, gates: int) -> Array:
-    return np.ascontiguousarray(_planes(weight, gates).mT)  # copied once, read by every step
+def _transposed(weight: Array, gates: int, steps: int) -> Array:
+    """The transposes of `_planes`: copied into order if enough steps read them, else as views."""
+    view = _planes(weight, gates).mT
+    return np.ascontiguousarray(view) if steps > 2 else view
 
 
 def _by_rows(planes: Array) -> Array:
@@ -120,7 +122,7 @@ def rnn_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
     Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps (T, B, H) or (rows, H), last h (B, H), h again for backward.
     """
     hidden = _projection(x, w_ih, _total_bias(b_ih, b_hh), 1)[0]
-    h, w = _fresh(h0), _transposed(w_hh, 1)[0]
+    h, w = _fresh(h0), _transposed(w_hh, 1, len(batch_sizes))[0]
     product = np.empty_like(h)
     for rows in _steps(batch_sizes, reverse):
         step = hidden[rows]
@@ -163,7 +165,7 @@ def gru_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
     Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps, last h (B, H); for backward h before each step (rows, H),
         gates r, z, n (3, rows, H), q (rows, H).
     """
-    h, w = _fresh(h0), _transposed(w_hh, 3)
+    h, w = _fresh(h0), _transposed(w_hh, 3, len(batch_sizes))
     bias, bias_q = _gru_biases(b_ih, b_hh, h.shape[1])
     gates = _projection(x, w_ih, bias, 3)
     y, previous, q = (np.empty(gates.shape[1:], gates.dtype) for _ in range(3))
@@ -242,8 +244,8 @@ def lstm_layer(x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: A
     Shape: x (T, B, I) or (rows, I), h0 (B, P), c0 (B, H) -> h of all steps (T, B, P) or (rows, P), last h, last c; for backward
         h before each step (rows, P), gates i, f, g, o (4, rows, H), c after each step (rows, H).
     """
-    h, c, w = _fresh(h0), _fresh(c0), _transposed(w_hh, 4)
-    w_project = None if w_hr is None else _transposed(w_hr, 1)[0]
+    h, c, w = _fresh(h0), _fresh(c0), _transposed(w_hh, 4, len(batch_sizes))
+    w_project = None if w_hr is None else _transposed(w_hr, 1, len(batch_sizes))[0]
     gates = _projection(x, w_ih, _total_bias(b_ih, b_hh), 4)
     y, previous = (np.empty((gates.shape[1], h.shape[1]), gates.dtype) for _ in range(2))
     cells, product, scratch = np.empty(gates.shape[1:], gates.dtype), np.empty((4, *c.shape), gates.dtype), np.empty_like(c)

@@ -10,7 +10,7 @@ import numpy as np
 from mytorch import dtypes
 from mytorch.ops import return_types
 from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, apply_inplace, floating, narrowed, put_out, widened
-from mytorch.ops.elementwise import exp, log, where
+from mytorch.ops.elementwise import exp, kept_op, log, where
 from mytorch.ops.extrema import put_outs, refuse_complex
 from mytorch.ops.index import scatter_op
 from mytorch.ops.shape import shape_of, zeros_for
@@ -70,7 +70,7 @@ def _cumprod_formula(g: Any, x: Any, y: Any, dim: int) -> Any:
     rows, g = to_last(x, dim), to_last(g, dim)
     lead = tuple(rows.shape[:-1])
     products = cumprod_op(where(np.eye(n, dtype=bool), 1.0, rows.reshape((*lead, 1, n))), dim=len(lead) + 1)  # (..., k, i)
-    terms = where(np.tri(n, dtype=bool).T, products, 0.0) * g.reshape((*lead, 1, n))
+    terms = kept_op(products, np.tri(n, dtype=bool).T) * g.reshape((*lead, 1, n))
     return from_last(sum_op(terms, dim=(len(lead) + 1,), keepdim=False), dim)
 
 
@@ -110,6 +110,8 @@ def cumprod_(self: Any, dim: int, *, dtype: dtypes.dtype | None = None) -> Any:
 def _logcumsumexp_formula(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> Any:
     # dx_k = e^(x_k) * (sum over i >= k of g_i e^(-y_i)); the sum in logarithms, positive and negative g apart.
     # log(0) is the lowest finite number here: -inf would give inf - inf in the next derivative
+    if not shape_of(x):
+        return g
     nothing = dtypes.finfo(dtypes.from_numpy_dtype((x._array if isinstance(x, TensorBase) else x).dtype)).min
 
     def half(part: Any) -> Any:

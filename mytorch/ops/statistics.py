@@ -10,7 +10,7 @@ import numpy as np
 from mytorch import dtypes, errors
 from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
-from mytorch.ops.elementwise import exp, isnan, lerp, pow, sgn, where  # noqa: A004
+from mytorch.ops.elementwise import exp, isnan, kept_op, lerp, pow, sgn, where  # noqa: A004
 from mytorch.ops.extrema import tie_share
 from mytorch.ops.index import gather
 from mytorch.ops.sorting import sort
@@ -56,7 +56,7 @@ def _var_formula(g: Any, x: Any, dim: Dims, keepdim: bool, correction: float) ->
 def _std_formula(g: Any, x: Any, y: Any, dim: Dims, keepdim: bool, correction: float) -> Any:
     # where all elements are equal the slope of the root is infinite; torch answers 0
     zero = y == 0
-    return _var_formula(where(zero, g * 0, g / where(zero, 1.0, y * 2)), x, dim, keepdim, correction)
+    return _var_formula(kept_op(g / (y * 2 + zero), ~zero), x, dim, keepdim, correction)
 
 
 def _std(x: Any, *, dim: Dims, keepdim: bool, correction: float) -> Any:
@@ -198,11 +198,12 @@ def _vector_norm_formula(g: Any, x: Any, y: Any, ord: float, dim: Dims, keepdim:
         return g * tie_share(absolute(x), y, dim=dim, keepdim=keepdim) * sgn(x)
     y = spread(y, shape, dim, keepdim)
     if ord == 2:
-        return where(y == 0, x * 0, x * (g / y))
+        zero = y == 0
+        return kept_op(x * (g / (y + zero)), ~zero)
     # sgn(x) |x|^(p-1) y^(1-p), 0 where the norm is 0, or where |x|^(p-1) is infinite at 0
     size = absolute(x)
     slope = pow(size, ord - 1) * (g / pow(y, ord - 1))
-    return sgn(x) * where((y == 0) | ((size == 0) & (ord < 1)), size * 0, slope)
+    return sgn(x) * kept_op(slope, (y != 0) & ((size != 0) | (ord >= 1)))
 
 
 _vector_norm_op = Op("linalg_vector_norm", _vector_norm, _vector_norm_formula, holomorphic=False)

@@ -24,7 +24,7 @@ from mytorch.ops.common import (
     wrap_dim,
     wrap_dims,
 )
-from mytorch.ops.elementwise import isnan, to_dtype, where
+from mytorch.ops.elementwise import isnan, kept_op, to_dtype, where
 from mytorch.ops.shape import expand_op, permute_op, shape_of
 
 __mytorch__ = True
@@ -259,7 +259,7 @@ def _prod_others_formula(g: Any, x: Any, y: Any) -> Any:
     n = shape[-1]
     diagonal = np.eye(n, dtype=bool)
     pairs = prod_others_op(where(diagonal, 1.0, x.reshape((*shape[:-1], 1, n))))  # (..., i, k)
-    terms = where(diagonal, 0.0, pairs) * g.reshape((*shape[:-1], n, 1))
+    terms = kept_op(pairs, ~diagonal) * g.reshape((*shape[:-1], n, 1))
     return sum_op(terms, dim=(len(shape) - 1,), keepdim=False)
 
 

@@ -486,7 +486,7 @@ def _strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: int
     base = x
     while isinstance(base.base, ndarray):
         base = base.base
-    flat = base.reshape(-1) if base.flags.c_contiguous else np.ascontiguousarray(x).reshape(-1)
+    flat = (base if base.flags.c_contiguous else np.ascontiguousarray(x)).reshape(-1).view(x.dtype)
     start = (x.__array_interface__["data"][0] - flat.__array_interface__["data"][0]) // x.itemsize if offset is None else offset
     last = start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if math.prod(size) else start
     if last >= max(flat.size, 1):

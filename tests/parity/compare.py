@@ -64,7 +64,7 @@ def assert_same(torch, function, *inputs, second=True, dtypes=("float64", "float
                 a, b = (found[i] if i < len(found) else None for found in (mine, reference))
                 if a is None or b is None:  # one of them knows that it is zero
                     known = b if a is None else a
-                    assert known is None or np.all(np.abs(known) < 1e-7), f"{what} {i} in {dtype}: {a}, torch has {b}"
+                    assert known is None or np.all(np.abs(known) < 1e-6), f"{what} {i} in {dtype}: {a}, torch has {b}"
                     continue
                 assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{what} {i} in {dtype}"
                 close = TOLERANCE.get(str(b.dtype), 0) if tolerance is None else tolerance
@@ -86,4 +86,4 @@ def assert_same_error(torch, function):
     assert theirs is not None, "torch accepts this"
     assert ours is not None, f"torch raises {theirs}"
     assert ours[0] is theirs[0], f"{ours}, torch raises {theirs}"
-    assert ours[1][:40].strip() == theirs[1][:40].strip()
+    assert ours[1].startswith(theirs[1][:40].strip())
