@@ -40,13 +40,25 @@ def program(library: Any) -> Any:
     return module
 
 
+def untrained(library: Any, mnist: Any) -> tuple[Any, Callable[[], object]]:
+    """The MLP, and how to give it its first weights again: a network that has nothing left to learn meets denormal numbers."""
+    library.manual_seed(0)
+    model = mnist.mlp()
+    first = {name: weight.clone() for name, weight in model.state_dict().items()}
+    return model, lambda: model.load_state_dict(first)
+
+
 def epoch(library: Any) -> Callable[[], None]:
     """An epoch as the program runs it: DataLoader, shifts, network, loss, backward, Adam, schedule, running accuracy."""
     mnist = program(library)
     (images, labels), _ = mnist.load(SHIPPED)
-    library.manual_seed(0)
-    model = mnist.mlp()
-    return lambda: mnist.train(model, images, labels, 1, BATCH, 0.002)
+    model, begin_again = untrained(library, mnist)
+
+    def work() -> None:
+        begin_again()
+        mnist.train(model, images, labels, 1, BATCH, 0.003)
+
+    return work
 
 
 def steps(library: Any) -> Callable[[], None]:
@@ -54,11 +66,11 @@ def steps(library: Any) -> Callable[[], None]:
     mnist = program(library)
     (images, labels), _ = mnist.load(SHIPPED)
     batches = list(zip(images.split(BATCH), labels.split(BATCH)))
-    library.manual_seed(0)
-    model = mnist.mlp()
-    optimizer = library.optim.Adam(model.parameters(), 0.002)
+    model, begin_again = untrained(library, mnist)
 
     def work() -> None:
+        begin_again()
+        optimizer = library.optim.Adam(model.parameters(), 0.003)
         for inputs, targets in batches:
             loss = library.nn.functional.cross_entropy(model(inputs), targets)
             optimizer.zero_grad()
@@ -72,8 +84,7 @@ def prediction(library: Any) -> Callable[[], None]:
     """The digits of 1,000 images."""
     mnist = program(library)
     _, (images, _) = mnist.load(SHIPPED)
-    library.manual_seed(0)
-    model = mnist.mlp()
+    model, _ = untrained(library, mnist)
     return lambda: mnist.predict(model, images)
 
 

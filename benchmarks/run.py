@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-AGAINST_TORCH = ("small_ops.py", "mlp_mnist.py")
+AGAINST_TORCH = ("small_ops.py", "mlp_mnist.py", "rnn.py")
 
 
 def main() -> None:

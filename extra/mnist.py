@@ -368,7 +368,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--model", choices=MODELS, default="mlp", help="the network (default: mlp)")
     add("--epochs", type=positive(int), default=15, help="passes over the training images (default: 15)")
     add("--batch-size", type=positive(int), default=64, help="images per step (default: 64)")
-    add("--lr", type=positive(float), default=0.002, help="the learning rate of the first step (default: 0.002)")
+    add("--lr", type=positive(float), default=0.003, help="the learning rate of the first step (default: 0.003)")
     add("--seed", type=int, default=0, help="of all that is random (default: 0)")
     add("--data", type=Path, metavar="FOLDER", help="read the four IDX files of MNIST or Fashion-MNIST from here, packed or not")
     add("--download", choices=ADDRESSES, help="first fetch what is missing of these four files into the folder of --data")

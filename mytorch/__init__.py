@@ -33,11 +33,37 @@ from mytorch.dtypes import (
     int64 as long,
 )
 from mytorch.ops.activation import (
-    celu as celu, celu_ as celu_, hardshrink as hardshrink, prelu as prelu, relu as relu, relu_ as relu_, rrelu as rrelu, rrelu_
-    as rrelu_, selu as selu, selu_ as selu_, threshold as threshold, threshold_ as threshold_,
+    celu as celu, celu_ as celu_, hardshrink as hardshrink, prelu as prelu, relu as relu, relu_ as relu_, selu as selu, selu_ as
+    selu_, threshold as threshold, threshold_ as threshold_,
 )
 from mytorch.ops.adaptive_pool import (
     adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d as adaptive_max_pool1d,
+)
+from mytorch.ops.arithmetic import (
+    abs as abs, acos as acos, acosh as acosh, add as add, addcdiv as addcdiv, addcmul as addcmul, asin as asin, asinh as asinh,
+    atan as atan, atan2 as atan2, atanh as atanh, ceil as ceil, copysign as copysign, cos as cos, cosh as cosh, deg2rad as
+    deg2rad, div as div, erf as erf, erfc as erfc, exp as exp, exp2 as exp2, expm1 as expm1, float_power as float_power, floor as
+    floor, floor_divide as floor_divide, fmod as fmod, frac as frac, gcd as gcd, heaviside as heaviside, hypot as hypot, lcm as
+    lcm, ldexp as ldexp, log as log, log10 as log10, log1p as log1p, log2 as log2, logaddexp as logaddexp, logaddexp2 as
+    logaddexp2, logit as logit, mul as mul, neg as neg, nextafter as nextafter, positive as positive, pow as pow, rad2deg as
+    rad2deg, reciprocal as reciprocal, remainder as remainder, round as round, rsqrt as rsqrt, rsub as rsub, sgn as sgn, sigmoid
+    as sigmoid, sign as sign, sin as sin, sinc as sinc, sinh as sinh, sqrt as sqrt, square as square, sub as sub, tan as tan, tanh
+    as tanh, trunc as trunc, xlogy as xlogy,
+)
+from mytorch.ops.choices import (
+    clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, fmax as fmax, fmin as fmin, lerp as lerp, maximum as maximum,
+    minimum as minimum, nan_to_num as nan_to_num, where as where,
+)
+from mytorch.ops.comparison import (
+    bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as bitwise_or,
+    bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, eq as eq, ge as ge, gt as gt, isfinite as isfinite,
+    isinf as isinf, isnan as isnan, isneginf as isneginf, isposinf as isposinf, isreal as isreal, le as le, logical_and as
+    logical_and, logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, lt as lt, ne as ne, signbit as
+    signbit,
+)
+from mytorch.ops.complex_parts import (
+    angle as angle, conj as conj, imag as imag, polar as polar, real as real, view_as_complex as view_as_complex, view_as_real as
+    view_as_real,
 )
 from mytorch.ops.conv import (
     conv1d as conv1d, conv2d as conv2d, conv3d as conv3d, conv_transpose1d as conv_transpose1d, conv_transpose2d as
@@ -46,50 +72,42 @@ from mytorch.ops.conv import (
 from mytorch.ops.create import (
     arange as arange, as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like, empty_strided as
     empty_strided, eye as eye, from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
-    as linspace, logspace as logspace, ones as ones, ones_like as ones_like, tensor as tensor, tril_indices as tril_indices,
-    triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
+    as linspace, logspace as logspace, ones as ones, ones_like as ones_like, scalar_tensor as scalar_tensor, tril_indices as
+    tril_indices, triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
 )
-from mytorch.ops.dropout import (
-    alpha_dropout as alpha_dropout, dropout as dropout, feature_alpha_dropout as feature_alpha_dropout,
+from mytorch.ops.differences import (
+    cumulative_trapezoid as cumulative_trapezoid, diff as diff, trapezoid as trapezoid, trapz as trapz,
 )
 from mytorch.ops.elementwise import (
-    abs as abs, abs_ as abs_, absolute as absolute, acos as acos, acos_ as acos_, acosh as acosh, acosh_ as acosh_, add as add,
-    addcdiv as addcdiv, addcmul as addcmul, angle as angle, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as
-    arcsinh, arctan as arctan, arctan2 as arctan2, arctanh as arctanh, asin as asin, asin_ as asin_, asinh as asinh, asinh_ as
-    asinh_, atan as atan, atan2 as atan2, atan_ as atan_, atanh as atanh, atanh_ as atanh_, bitwise_and as bitwise_and,
-    bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as bitwise_or, bitwise_right_shift as
-    bitwise_right_shift, bitwise_xor as bitwise_xor, ceil as ceil, ceil_ as ceil_, clamp as clamp, clamp_ as clamp_, clamp_max as
-    clamp_max, clamp_max_ as clamp_max_, clamp_min as clamp_min, clamp_min_ as clamp_min_, clip as clip, clip_ as clip_, conj as
-    conj, cos as cos, cos_ as cos_, cosh as cosh, cosh_ as cosh_, deg2rad as deg2rad, deg2rad_ as deg2rad_, div as div, divide as
-    divide, eq as eq, erf as erf, erf_ as erf_, erfc as erfc, erfc_ as erfc_, exp as exp, exp2 as exp2, exp2_ as exp2_, exp_ as
-    exp_, expm1 as expm1, expm1_ as expm1_, fill_ as fill_, fix as fix, floor as floor, floor_ as floor_, floor_divide as
-    floor_divide, fmax as fmax, fmin as fmin, fmod as fmod, frac as frac, frac_ as frac_, ge as ge, greater as greater,
-    greater_equal as greater_equal, gt as gt, hypot as hypot, imag as imag, isfinite as isfinite, isinf as isinf, isnan as isnan,
-    isneginf as isneginf, isposinf as isposinf, isreal as isreal, le as le, lerp as lerp, less as less, less_equal as less_equal,
-    log as log, log10 as log10, log10_ as log10_, log1p as log1p, log1p_ as log1p_, log2 as log2, log2_ as log2_, log_ as log_,
-    logaddexp as logaddexp, logaddexp2 as logaddexp2, logical_and as logical_and, logical_not as logical_not, logical_or as
-    logical_or, logical_xor as logical_xor, lt as lt, maximum as maximum, minimum as minimum, mul as mul, multiply as multiply,
-    nan_to_num as nan_to_num, nan_to_num_ as nan_to_num_, ne as ne, neg as neg, neg_ as neg_, negative as negative, negative_ as
-    negative_, not_equal as not_equal, polar as polar, positive as positive, pow as pow, rad2deg as rad2deg, rad2deg_ as rad2deg_,
-    real as real, reciprocal as reciprocal, reciprocal_ as reciprocal_, remainder as remainder, round as round, round_ as round_,
-    rsqrt as rsqrt, rsqrt_ as rsqrt_, rsub as rsub, sgn as sgn, sigmoid as sigmoid, sigmoid_ as sigmoid_, sign as sign, signbit as
-    signbit, sin as sin, sin_ as sin_, sinh as sinh, sinh_ as sinh_, sqrt as sqrt, sqrt_ as sqrt_, square as square, square_ as
-    square_, sub as sub, subtract as subtract, tan as tan, tan_ as tan_, tanh as tanh, tanh_ as tanh_, true_divide as true_divide,
-    trunc as trunc, trunc_ as trunc_, view_as_complex as view_as_complex, view_as_real as view_as_real, where as where, zero_ as
-    zero_,
-)
-from mytorch.ops.embedding import (
-    embedding as embedding, embedding_bag as embedding_bag,
+    abs_ as abs_, absolute as absolute, acos_ as acos_, acosh_ as acosh_, arccos as arccos, arccosh as arccosh, arcsin as arcsin,
+    arcsinh as arcsinh, arctan as arctan, arctan2 as arctan2, arctanh as arctanh, asin_ as asin_, asinh_ as asinh_, atan_ as
+    atan_, atanh_ as atanh_, ceil_ as ceil_, clamp_ as clamp_, clamp_max_ as clamp_max_, clamp_min_ as clamp_min_, clip as clip,
+    clip_ as clip_, clone as clone, cos_ as cos_, cosh_ as cosh_, deg2rad_ as deg2rad_, divide as divide, erf_ as erf_, erfc_ as
+    erfc_, exp2_ as exp2_, exp_ as exp_, expm1_ as expm1_, fill as fill, fill_ as fill_, fix as fix, floor_ as floor_, frac_ as
+    frac_, gcd_ as gcd_, greater as greater, greater_equal as greater_equal, lcm_ as lcm_, ldexp_ as ldexp_, less as less,
+    less_equal as less_equal, log10_ as log10_, log1p_ as log1p_, log2_ as log2_, log_ as log_, logit_ as logit_, multiply as
+    multiply, nan_to_num_ as nan_to_num_, neg_ as neg_, negative as negative, negative_ as negative_, not_equal as not_equal,
+    rad2deg_ as rad2deg_, reciprocal_ as reciprocal_, round_ as round_, rsqrt_ as rsqrt_, sigmoid_ as sigmoid_, sin_ as sin_,
+    sinc_ as sinc_, sinh_ as sinh_, sqrt_ as sqrt_, square_ as square_, subtract as subtract, tan_ as tan_, tanh_ as tanh_,
+    true_divide as true_divide, trunc_ as trunc_, xlogy_ as xlogy_, zero_ as zero_,
 )
 from mytorch.ops.extrema import (
     amax as amax, amin as amin, aminmax as aminmax, argmax as argmax, argmin as argmin, max as max, median as median, min as min,
     mode as mode, nanmedian as nanmedian,
 )
 from mytorch.ops.index import (
-    gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill, index_put as index_put,
-    index_put_ as index_put_, index_select as index_select, masked_fill as masked_fill, masked_scatter as masked_scatter,
-    masked_select as masked_select, repeat_interleave as repeat_interleave, scatter as scatter, scatter_add as scatter_add, take
-    as take, take_along_dim as take_along_dim,
+    gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill, index_select as index_select,
+    masked_fill as masked_fill, masked_scatter as masked_scatter, masked_select as masked_select, repeat_interleave as
+    repeat_interleave, scatter as scatter, scatter_add as scatter_add, take as take, take_along_dim as take_along_dim,
+)
+from mytorch.ops.indexing import (
+    index_put as index_put, index_put_ as index_put_,
+)
+from mytorch.ops.joining import (
+    atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, block_diag as block_diag, cartesian_prod as
+    cartesian_prod, cat as cat, chunk as chunk, column_stack as column_stack, combinations as combinations, dsplit as dsplit,
+    dstack as dstack, hsplit as hsplit, hstack as hstack, row_stack as row_stack, split as split, split_with_sizes as
+    split_with_sizes, stack as stack, tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as vstack,
 )
 from mytorch.ops.linalg import (
     addbmm as addbmm, addmm as addmm, addmv as addmv, addmv_ as addmv_, addr as addr, baddbmm as baddbmm, bmm as bmm, cdist as
@@ -104,8 +122,7 @@ from mytorch.ops.margin_loss import (
     margin_ranking_loss, pairwise_distance as pairwise_distance, triplet_margin_loss as triplet_margin_loss,
 )
 from mytorch.ops.norm import (
-    batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm, layer_norm as layer_norm, rms_norm as
-    rms_norm,
+    group_norm as group_norm, layer_norm as layer_norm, rms_norm as rms_norm,
 )
 from mytorch.ops.pool import (
     avg_pool1d as avg_pool1d, max_pool1d as max_pool1d, max_pool2d as max_pool2d, max_pool3d as max_pool3d,
@@ -125,13 +142,9 @@ from mytorch.ops.scan import (
     cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
 )
 from mytorch.ops.shape import (
-    as_strided as as_strided, as_strided_ as as_strided_, atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as
-    atleast_3d, broadcast_shapes as broadcast_shapes, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, cat as
-    cat, chunk as chunk, diag as diag, diag_embed as diag_embed, diagonal as diagonal, dstack as dstack, flatten as flatten, flip
-    as flip, fliplr as fliplr, flipud as flipud, hstack as hstack, meshgrid as meshgrid, movedim as movedim, narrow as narrow,
-    permute as permute, ravel as ravel, reshape as reshape, roll as roll, rot90 as rot90, select as select, split as split,
-    squeeze as squeeze, stack as stack, t as t, tensor_split as tensor_split, tile as tile, trace as trace, transpose as
-    transpose, tril as tril, triu as triu, unbind as unbind, unflatten as unflatten, unsqueeze as unsqueeze, vstack as vstack,
+    constant_pad_nd as constant_pad_nd, diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal_scatter as
+    diagonal_scatter, flip as flip, fliplr as fliplr, flipud as flipud, meshgrid as meshgrid, roll as roll, rot90 as rot90,
+    select_scatter as select_scatter, slice_scatter as slice_scatter, tile as tile, trace as trace, tril as tril, triu as triu,
 )
 from mytorch.ops.softmax import (
     log_softmax as log_softmax, softmax as softmax,
@@ -152,9 +165,16 @@ from mytorch.ops.sums import (
 from mytorch.ops.unfold import (
     bilinear as bilinear,
 )
+from mytorch.ops.views import (
+    as_strided as as_strided, as_strided_ as as_strided_, broadcast_shapes as broadcast_shapes, broadcast_tensors as
+    broadcast_tensors, broadcast_to as broadcast_to, diagonal as diagonal, flatten as flatten, movedim as movedim, narrow as
+    narrow, permute as permute, ravel as ravel, reshape as reshape, select as select, squeeze as squeeze, t as t, transpose as
+    transpose, unflatten as unflatten, unsqueeze as unsqueeze,
+)
 from mytorch.ops.linalg import matmul_function as matmul
 from mytorch.ops.create import range_ as range
 from mytorch.ops.elementwise import complex_ as complex
+from mytorch.ops import return_types as return_types
 from mytorch.size import Size as Size
 from mytorch.generator import Generator as Generator, default_generator as default_generator
 from mytorch.random import (
@@ -179,7 +199,7 @@ strided = "torch.strided"
 contiguous_format, preserve_format, channels_last = "torch.contiguous_format", "torch.preserve_format", "torch.channels_last"
 
 # Loaded when first touched, so that `import mytorch` stays light.
-_LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random", 
+_LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random",
                            "config", "printing"})
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",
                "compile": "inspect_tensors", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}

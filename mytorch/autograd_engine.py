@@ -29,28 +29,8 @@ from numpy import ndarray
 
 from mytorch import engine_state
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
-from mytorch.engine_state import (
-    CONSTANT,
-    Edge,
-    Storage,
-    TensorBase,
-    as_array,
-    as_tensor,
-    get_grad_enabled,
-    get_mode,
-    register,
-    state,
-    storage_of,
-)
-from mytorch.grad_mode import (
-    Mode,
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-    no_grad,
-    set_grad_enabled,
-)
+from mytorch.engine_state import CONSTANT, Edge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of
+from mytorch.grad_mode import Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from mytorch.hooks import Hooks, RemovableHandle
 
 __mytorch__ = True
@@ -59,6 +39,9 @@ _getframe = sys._getframe
 _NOTHING: Any = ()
 _FREED: list[Any] = []  # marks saved values that a first backward has released
 _MAX_FRAMES = 12
+BACKWARD_TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+                  "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True "
+                  "if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
 _FLOAT32 = np.dtype(np.float32)
 _accumulate_lock = threading.Lock()
 # What getrefcount says in `AccumulateGrad.accumulate` of a gradient that nobody but the walk holds: one reference each in
@@ -142,7 +125,12 @@ class Node:
         return hooks.add(hooks.before, hook)
 
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
-        """The gradient of each input from that of the output: arrays, or Tensors if `as_tensors`."""
+        """The gradient of each input from that of the output: arrays, or Tensors if `as_tensors`.
+
+        Args:
+            g: the gradient of the output; a list, with None where nothing arrived, for a node with several.
+            needed: the nodes on the way to the inputs asked for: other parents may get None. None if all are wanted.
+        """
         raise NotImplementedError(f"{self.name()} has no derivative")
 
     def release(self) -> None:
@@ -213,11 +201,7 @@ class BackwardFunction(Node):
             if storage is not None and storage.version != version:
                 raise RuntimeError(self.modified(storage, version, place))
         if self.saved is _FREED:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
-                "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
-                "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
-                "after calling backward.")
+            raise RuntimeError(BACKWARD_TWICE)
         if as_tensors:
             saved = self.saved_as_tensors()
             if self.op.composite is not None and state.grad_enabled:
@@ -355,7 +339,8 @@ class Op:
         for x in inputs:
             if isinstance(x, TensorBase):
                 return apply(self, inputs, meta)
-        return self.kernel(*inputs, **meta)
+        # arithmetic of 0-d arrays in a formula makes NumPy scalars, which kernels would take for Python numbers
+        return self.kernel(*[np.asarray(x) if isinstance(x, np.generic) else x for x in inputs], **meta)
 
     def plan(self, mask: int, count: int) -> tuple[list[int], list[int], bool, bool]:
         """What the formulas of the inputs in `mask` need: input positions, output positions, input shapes?, metadata?"""
@@ -636,7 +621,7 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
             if g is None:
                 continue
             try:
-                if node.careful or not plain:
+                if node.careful or not plain:  # what follows is `_visit` and `run` for the plain case, unrolled for speed
                     _visit(node, g, pending, keep_graph, create_graph, needed, wanted, caught)
                     continue
                 for keeper, version, place in node.versions:

@@ -20,11 +20,16 @@ class device:  # noqa: N801 - torch's name
 
     __slots__ = ("index", "type")
 
+    index: int | None
+    type: str
+
     def __init__(self, type: str | int | device, index: int | None = None) -> None:  # noqa: A002 - torch's name
         if isinstance(type, device):
-            type, index = type.type, type.index
+            index = type.index
+            type = type.type  # noqa: A001 - torch's name
         elif isinstance(type, int):
-            type, index = "cuda", type
+            index = type
+            type = "cuda"  # noqa: A001
         found = _PATTERN.match(type)
         if found is None:
             raise RuntimeError(f"Invalid device string: '{type}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mytorch.engine_state import InferenceStorage, state
+from mytorch.engine_state import InferenceStorage, get_grad_enabled, state
 
 if TYPE_CHECKING:
     from mytorch.autograd_engine import Op
@@ -163,7 +163,7 @@ class inference_mode(Mode):  # noqa: N801 - torch's name
 
 def is_grad_enabled() -> bool:
     """Is a graph recorded on this thread?"""
-    return state.grad_enabled
+    return get_grad_enabled()
 
 
 def is_inference_mode_enabled() -> bool:

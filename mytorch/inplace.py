@@ -12,20 +12,9 @@ from typing import Any
 import numpy as np
 
 from mytorch import engine_state
-from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
+from mytorch.autograd_engine import BACKWARD_TWICE, Node, Op, gradient_edge, record, requires_grad
 from mytorch.dtypes import from_numpy_dtype, legacy_name
-from mytorch.engine_state import (
-    CONSTANT,
-    Array,
-    Edge,
-    InferenceStorage,
-    Storage,
-    TensorBase,
-    as_array,
-    get_grad_enabled,
-    state,
-    storage_of,
-)
+from mytorch.engine_state import CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, get_grad_enabled, state, storage_of
 from mytorch.grad_mode import enable_grad
 
 __mytorch__ = True
@@ -57,13 +46,14 @@ class View:
         """Give x, whose view this is, a new edge if the memory was written since: the same view of its root as the root is now."""
         if isinstance(x._storage, InferenceStorage) or self.version == storage_of(x).version:
             return
-        self.version = storage_of(x).version
         if not requires_grad(self.root) or (x._edge is None and x._requires_grad):
+            self.version = storage_of(x).version
             return
         if self.refusal is not None:
-            if x._edge is None:
-                return
-            raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge[0] else 'a view'} {self.refusal}")
+            if x._edge is None and self.refusal is _NO_GRAD:
+                return  # it was made as a constant and stays one
+            raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge and x._edge[0] else 'this operation'} {self.refusal}")
+        self.version = storage_of(x).version
         with enable_grad():
             _move(x, _replay(self.steps, self.root)._edge)
 
@@ -227,8 +217,8 @@ class CopySlices(Node):
     __slots__ = ("place", "steps", "write")
 
     def __init__(self, base: Edge, root: TensorBase, view: View, write: Node, place: int) -> None:
-        self.steps = view.steps  # not the view: it knows its root, and that would be a cycle
-        self.write = write
+        self.steps: list[tuple[Op, Any]] = view.steps  # not the view: it knows its root, and that would be a cycle
+        self.write: Node | None = write
         self.place = place  # which input of `write` was written to: its gradient goes to the root as it was before
         self.edges = [*write.edges[:place], base, *write.edges[place + 1:]]
         self.shape, self.dtype = root._array.shape, root._array.dtype
@@ -239,6 +229,8 @@ class CopySlices(Node):
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
         # `needed` does not hold for the write's own parents: the written input's is the view as it was before, which lies
         # off the way from the root to the targets.
+        if self.write is None:
+            raise RuntimeError(BACKWARD_TWICE)
         grads = list(self.write.run(_replay(self.steps, g), as_tensors, None))
         if self.edges[self.place][0] is not None:
             written = grads[self.place]
@@ -254,7 +246,7 @@ class CopySlices(Node):
         return grads
 
     def release(self) -> None:
-        self.write.release()
+        self.write = None  # what it saved may still be asked for: a saved output of it leads to it directly
 
 
 engine_state.register(note_view=note_view)

@@ -12,7 +12,6 @@ from mytorch.device import require_cpu
 from mytorch.dtypes import BFLOAT16_NP, bfloat16_to_float32
 from mytorch.ops.common import require_tensor
 from mytorch.ops.common import result_dtype as _result_dtype
-from mytorch.ops.create import as_dtype
 from mytorch.tensor import _wrap
 
 __mytorch__ = True
@@ -138,4 +137,4 @@ def compile(model: Any = None, **options: Any) -> Any:  # noqa: A001
     return (lambda function: function) if model is None else model
 
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "np", "as_dtype")]
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "np")]

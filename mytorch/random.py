@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from mytorch import generator
 from mytorch.autograd_engine import TensorBase
 from mytorch.generator import Generator, default_generator
 from mytorch.tensor import _wrap
 
 __mytorch__ = True
 
-Generator.wrap_state = staticmethod(_wrap)  # type: ignore[method-assign,assignment]
+generator.wrap_state = _wrap
 
 
 def manual_seed(seed: int) -> Generator:

@@ -15,17 +15,34 @@ from mytorch.autograd_engine import Node, TensorBase, apply, gradient_edge
 from mytorch.engine_state import InferenceStorage, storage_of
 from mytorch.inplace import bump
 from mytorch.ops import (
-    create, elementwise, extrema, index, linalg, scan, sorting, statistics, sums,
+    activation,
+    arithmetic,
+    choices,
+    comparison,
+    complex_parts,
+    create,
+    elementwise,
+    extrema,
+    index,
+    indexing,
+    joining,
+    linalg,
+    scan,
+    sorting,
+    statistics,
+    sums,
+    views,
 )
+from mytorch.ops import random as draws
 from mytorch.ops import shape as shaping
 from mytorch.ops import softmax as softmaxes
-from mytorch.ops import random as draws
 from mytorch.ops.common import wrap_dim
 from mytorch.size import Size
 
 __mytorch__ = True
 
 _new = object.__new__
+_bool = bool  # in the class below `bool` is a method
 _DTYPES = dtypes._OF_NUMPY
 
 
@@ -139,7 +156,7 @@ class Tensor(TensorBase):
     def storage_offset(self) -> int:
         """Where the first element lies in the memory, in elements."""
         base = self._base_array()
-        return (self._array.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // self._array.itemsize
+        return (self.data_ptr() - int(base.__array_interface__["data"][0])) // self._array.itemsize
 
     def _base_array(self) -> ndarray[Any, Any]:
         base = self._array
@@ -161,7 +178,7 @@ class Tensor(TensorBase):
 
     def is_complex(self) -> bool:
         """Is the dtype a complex one?"""
-        return self._array.dtype.kind == "c"
+        return bool(self._array.dtype.kind == "c")
 
     def is_signed(self) -> bool:
         """Can the dtype hold negative numbers?"""
@@ -243,7 +260,8 @@ class Tensor(TensorBase):
             if not isinstance(value, TensorBase):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
             if value._array.shape != self._array.shape:
-                raise RuntimeError(f"assigned grad has data of a different size: {list(value._array.shape)} for a tensor of {list(self._array.shape)}")
+                raise RuntimeError(f"assigned grad has data of a different size: {list(value._array.shape)} for a tensor of size "
+                                   f"{list(self._array.shape)}")
             if value._array.dtype != self._array.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: {value.dtype} for a tensor of {self.dtype}")
         self._grad = value
@@ -432,7 +450,7 @@ class Tensor(TensorBase):
     def __len__(self) -> int:
         if not self._array.ndim:
             raise TypeError("len() of a 0-d tensor")
-        return self._array.shape[0]
+        return int(self._array.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self._array.ndim:
@@ -451,14 +469,20 @@ class Tensor(TensorBase):
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self.item())
 
+    def _only(self) -> Any:
+        """`item`, for Python's conversions, which raise ValueError."""
+        if self._array.size != 1:
+            raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._array.shape)}")
+        return self.item()
+
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only())
 
     def __index__(self) -> int:
         if self._array.dtype.kind not in "iub" or self._array.size != 1:
@@ -484,7 +508,7 @@ class Tensor(TensorBase):
             elif isinstance(arg, (str, devices.device)):
                 device = arg
             elif isinstance(arg, bool):
-                non_blocking = arg
+                continue  # non_blocking
             elif isinstance(arg, int):
                 device = devices.device("cuda", arg)
             elif arg is not None:
@@ -561,7 +585,7 @@ class Tensor(TensorBase):
         """This tensor: it is on the CPU."""
         return self
 
-    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
+    def cuda(self, device: Any = None, non_blocking: _bool = False, memory_format: Any = None) -> Any:
         """Raises RuntimeError: there is no CUDA device here."""
         return devices.require_cpu(devices.device("cuda") if device is None else device)
 
@@ -659,90 +683,84 @@ class Tensor(TensorBase):
 
     # ---- table of contents: pointwise ------------------------------------------------------------------------------------------
 
-    add = elementwise.add
+    add = arithmetic.add
     add_ = elementwise.add_
-    sub = elementwise.sub
+    sub = arithmetic.sub
     sub_ = elementwise.sub_
-    subtract = elementwise.subtract
-    subtract_ = elementwise.subtract_
-    mul = elementwise.mul
+    subtract, subtract_ = elementwise.subtract, elementwise.subtract_
+    mul = arithmetic.mul
     mul_ = elementwise.mul_
-    multiply = elementwise.multiply
-    multiply_ = elementwise.multiply_
-    div = elementwise.div
+    multiply, multiply_ = elementwise.multiply, elementwise.multiply_
+    div = arithmetic.div
     div_ = elementwise.div_
-    divide = elementwise.divide
-    divide_ = elementwise.divide_
-    true_divide = elementwise.true_divide
-    true_divide_ = elementwise.true_divide_
-    floor_divide = elementwise.floor_divide
+    divide, divide_ = elementwise.divide, elementwise.divide_
+    true_divide, true_divide_ = elementwise.true_divide, elementwise.true_divide_
+    floor_divide = arithmetic.floor_divide
     floor_divide_ = elementwise.floor_divide_
-    remainder = elementwise.remainder
+    remainder = arithmetic.remainder
     remainder_ = elementwise.remainder_
-    fmod = elementwise.fmod
+    fmod = arithmetic.fmod
     fmod_ = elementwise.fmod_
-    pow = elementwise.pow
+    pow = arithmetic.pow
     pow_ = elementwise.pow_
-    neg = elementwise.neg
+    neg = arithmetic.neg
     neg_ = elementwise.neg_
-    negative = elementwise.negative
-    negative_ = elementwise.negative_
-    positive = elementwise.positive
-    abs = elementwise.abs
+    negative, negative_ = elementwise.negative, elementwise.negative_
+    positive = arithmetic.positive
+    abs = arithmetic.abs
     abs_ = elementwise.abs_
-    absolute = elementwise.absolute
-    absolute_ = elementwise.absolute_
-    sign = elementwise.sign
+    absolute, absolute_ = elementwise.absolute, elementwise.absolute_
+    sign = arithmetic.sign
     sign_ = elementwise.sign_
-    sgn = elementwise.sgn
+    sgn = arithmetic.sgn
     sgn_ = elementwise.sgn_
-    square = elementwise.square
+    square = arithmetic.square
     square_ = elementwise.square_
-    reciprocal = elementwise.reciprocal
+    reciprocal = arithmetic.reciprocal
     reciprocal_ = elementwise.reciprocal_
-    sqrt = elementwise.sqrt
+    sqrt = arithmetic.sqrt
     sqrt_ = elementwise.sqrt_
-    rsqrt = elementwise.rsqrt
+    rsqrt = arithmetic.rsqrt
     rsqrt_ = elementwise.rsqrt_
-    exp = elementwise.exp
+    exp = arithmetic.exp
     exp_ = elementwise.exp_
-    exp2 = elementwise.exp2
+    exp2 = arithmetic.exp2
     exp2_ = elementwise.exp2_
-    expm1 = elementwise.expm1
+    expm1 = arithmetic.expm1
     expm1_ = elementwise.expm1_
-    log = elementwise.log
+    log = arithmetic.log
     log_ = elementwise.log_
-    log2 = elementwise.log2
+    log2 = arithmetic.log2
     log2_ = elementwise.log2_
-    log10 = elementwise.log10
+    log10 = arithmetic.log10
     log10_ = elementwise.log10_
-    log1p = elementwise.log1p
+    log1p = arithmetic.log1p
     log1p_ = elementwise.log1p_
-    logaddexp = elementwise.logaddexp
-    logaddexp2 = elementwise.logaddexp2
-    sin = elementwise.sin
+    logaddexp = arithmetic.logaddexp
+    logaddexp2 = arithmetic.logaddexp2
+    sin = arithmetic.sin
     sin_ = elementwise.sin_
-    cos = elementwise.cos
+    cos = arithmetic.cos
     cos_ = elementwise.cos_
-    tan = elementwise.tan
+    tan = arithmetic.tan
     tan_ = elementwise.tan_
-    asin = elementwise.asin
+    asin = arithmetic.asin
     asin_ = elementwise.asin_
-    acos = elementwise.acos
+    acos = arithmetic.acos
     acos_ = elementwise.acos_
-    atan = elementwise.atan
+    atan = arithmetic.atan
     atan_ = elementwise.atan_
-    sinh = elementwise.sinh
+    sinh = arithmetic.sinh
     sinh_ = elementwise.sinh_
-    cosh = elementwise.cosh
+    cosh = arithmetic.cosh
     cosh_ = elementwise.cosh_
-    tanh = elementwise.tanh
+    tanh = arithmetic.tanh
     tanh_ = elementwise.tanh_
-    asinh = elementwise.asinh
+    asinh = arithmetic.asinh
     asinh_ = elementwise.asinh_
-    acosh = elementwise.acosh
+    acosh = arithmetic.acosh
     acosh_ = elementwise.acosh_
-    atanh = elementwise.atanh
+    atanh = arithmetic.atanh
     atanh_ = elementwise.atanh_
     arcsin = elementwise.arcsin
     arccos = elementwise.arccos
@@ -750,101 +768,101 @@ class Tensor(TensorBase):
     arcsinh = elementwise.arcsinh
     arccosh = elementwise.arccosh
     arctanh = elementwise.arctanh
-    atan2 = elementwise.atan2
+    atan2 = arithmetic.atan2
     atan2_ = elementwise.atan2_
     arctan2 = elementwise.arctan2
-    hypot = elementwise.hypot
+    hypot = arithmetic.hypot
     hypot_ = elementwise.hypot_
-    deg2rad = elementwise.deg2rad
+    deg2rad = arithmetic.deg2rad
     deg2rad_ = elementwise.deg2rad_
-    rad2deg = elementwise.rad2deg
+    rad2deg = arithmetic.rad2deg
     rad2deg_ = elementwise.rad2deg_
-    sigmoid = elementwise.sigmoid
+    sigmoid = arithmetic.sigmoid
     sigmoid_ = elementwise.sigmoid_
-    relu = elementwise.relu
+    relu = activation.relu
     relu_ = elementwise.relu_
-    erf = elementwise.erf
+    erf = arithmetic.erf
     erf_ = elementwise.erf_
-    erfc = elementwise.erfc
+    erfc = arithmetic.erfc
     erfc_ = elementwise.erfc_
-    floor = elementwise.floor
+    floor = arithmetic.floor
     floor_ = elementwise.floor_
-    ceil = elementwise.ceil
+    ceil = arithmetic.ceil
     ceil_ = elementwise.ceil_
-    trunc = elementwise.trunc
+    trunc = arithmetic.trunc
     trunc_ = elementwise.trunc_
     fix = elementwise.fix
-    frac = elementwise.frac
+    frac = arithmetic.frac
     frac_ = elementwise.frac_
-    round = elementwise.round
+    round = arithmetic.round
     round_ = elementwise.round_
-    maximum = elementwise.maximum
-    minimum = elementwise.minimum
-    fmax = elementwise.fmax
-    fmin = elementwise.fmin
-    clamp = elementwise.clamp
+    maximum = choices.maximum
+    minimum = choices.minimum
+    fmax = choices.fmax
+    fmin = choices.fmin
+    clamp = choices.clamp
     clamp_ = elementwise.clamp_
-    clip = elementwise.clip
-    clip_ = elementwise.clip_
-    clamp_min = elementwise.clamp_min
+    clip, clip_ = elementwise.clip, elementwise.clip_
+    clamp_min = choices.clamp_min
     clamp_min_ = elementwise.clamp_min_
-    clamp_max = elementwise.clamp_max
+    clamp_max = choices.clamp_max
     clamp_max_ = elementwise.clamp_max_
-    lerp = elementwise.lerp
+    lerp = choices.lerp
     lerp_ = elementwise.lerp_
-    addcmul = elementwise.addcmul
+    addcmul = arithmetic.addcmul
     addcmul_ = elementwise.addcmul_
-    addcdiv = elementwise.addcdiv
+    addcdiv = arithmetic.addcdiv
     addcdiv_ = elementwise.addcdiv_
-    nan_to_num = elementwise.nan_to_num
+    nan_to_num = choices.nan_to_num
     nan_to_num_ = elementwise.nan_to_num_
-    conj = elementwise.conj
-    angle = elementwise.angle
-    eq = elementwise.eq
+    conj = complex_parts.conj
+    angle = complex_parts.angle
+    eq = comparison.eq
     eq_ = elementwise.eq_
-    ne = elementwise.ne
+    ne = comparison.ne
     ne_ = elementwise.ne_
-    lt = elementwise.lt
+    lt = comparison.lt
     lt_ = elementwise.lt_
-    le = elementwise.le
+    le = comparison.le
     le_ = elementwise.le_
-    gt = elementwise.gt
+    gt = comparison.gt
     gt_ = elementwise.gt_
-    ge = elementwise.ge
+    ge = comparison.ge
     ge_ = elementwise.ge_
     greater = elementwise.greater
     greater_equal = elementwise.greater_equal
     less = elementwise.less
     less_equal = elementwise.less_equal
     not_equal = elementwise.not_equal
-    logical_and = elementwise.logical_and
+    logical_and = comparison.logical_and
     logical_and_ = elementwise.logical_and_
-    logical_or = elementwise.logical_or
+    logical_or = comparison.logical_or
     logical_or_ = elementwise.logical_or_
-    logical_xor = elementwise.logical_xor
+    logical_xor = comparison.logical_xor
     logical_xor_ = elementwise.logical_xor_
-    logical_not = elementwise.logical_not
+    logical_not = comparison.logical_not
     logical_not_ = elementwise.logical_not_
-    isnan = elementwise.isnan
-    isinf = elementwise.isinf
-    isfinite = elementwise.isfinite
-    isposinf = elementwise.isposinf
-    isneginf = elementwise.isneginf
-    isreal = elementwise.isreal
-    signbit = elementwise.signbit
-    bitwise_and = elementwise.bitwise_and
+    isnan = comparison.isnan
+    isinf = comparison.isinf
+    isfinite = comparison.isfinite
+    isposinf = comparison.isposinf
+    isneginf = comparison.isneginf
+    isreal = comparison.isreal
+    signbit = comparison.signbit
+    bitwise_and = comparison.bitwise_and
     bitwise_and_ = elementwise.bitwise_and_
-    bitwise_or = elementwise.bitwise_or
+    bitwise_or = comparison.bitwise_or
     bitwise_or_ = elementwise.bitwise_or_
-    bitwise_xor = elementwise.bitwise_xor
+    bitwise_xor = comparison.bitwise_xor
     bitwise_xor_ = elementwise.bitwise_xor_
-    bitwise_not = elementwise.bitwise_not
+    bitwise_not = comparison.bitwise_not
     bitwise_not_ = elementwise.bitwise_not_
-    bitwise_left_shift = elementwise.bitwise_left_shift
-    bitwise_right_shift = elementwise.bitwise_right_shift
+    bitwise_left_shift = comparison.bitwise_left_shift
+    bitwise_right_shift = comparison.bitwise_right_shift
     copy_ = elementwise.copy_
     fill_ = elementwise.fill_
     zero_ = elementwise.zero_
+    where = choices.where_method
 
     # ---- table of contents: reductions -----------------------------------------------------------------------------------------
 
@@ -873,7 +891,11 @@ class Tensor(TensorBase):
     count_nonzero = sums.count_nonzero
     median = extrema.median
     dist = statistics.dist
+    cumsum_ = scan.cumsum_
+    cumprod_ = scan.cumprod_
     logcumsumexp = scan.logcumsumexp
+    nanmedian = extrema.nanmedian
+    nanquantile = statistics.nanquantile
 
     # ---- table of contents: softmax and its relatives --------------------------------------------------------------------------
 
@@ -898,76 +920,62 @@ class Tensor(TensorBase):
 
     # ---- table of contents: shape ----------------------------------------------------------------------------------------------
 
-    reshape = shaping.reshape
-    view = shaping.view
-    view_as = shaping.view_as
-    reshape_as = shaping.reshape_as
-    flatten = shaping.flatten
-    ravel = shaping.ravel
-    unflatten = shaping.unflatten
-    squeeze = shaping.squeeze
-    squeeze_ = shaping.squeeze_
-    unsqueeze = shaping.unsqueeze
-    unsqueeze_ = shaping.unsqueeze_
-    transpose = shaping.transpose
-    transpose_ = shaping.transpose_
-    t = shaping.t
-    t_ = shaping.t_
-    permute = shaping.permute
-    movedim = shaping.movedim
-    expand = shaping.expand
-    expand_as = shaping.expand_as
-    broadcast_to = shaping.broadcast_to
+    reshape = views.reshape
+    view = views.view
+    view_as = views.view_as
+    reshape_as = views.reshape_as
+    flatten = views.flatten
+    ravel = views.ravel
+    unflatten = views.unflatten
+    squeeze, squeeze_ = views.squeeze, views.squeeze_
+    unsqueeze, unsqueeze_ = views.unsqueeze, views.unsqueeze_
+    transpose, transpose_ = views.transpose, views.transpose_
+    t, t_ = views.t, views.t_
+    permute = views.permute
+    movedim = views.movedim
+    expand = views.expand
+    expand_as = views.expand_as
+    broadcast_to = views.broadcast_to
     repeat = shaping.repeat
     tile = shaping.tile
-    split = shaping.split
-    chunk = shaping.chunk
-    tensor_split = shaping.tensor_split
-    unbind = shaping.unbind
-    narrow = shaping.narrow
-    select = shaping.select
+    split = joining.split
+    chunk = joining.chunk
+    tensor_split = joining.tensor_split
+    unbind = joining.unbind
+    narrow = views.narrow
+    select = views.select
     flip = shaping.flip
     fliplr = shaping.fliplr
     flipud = shaping.flipud
     roll = shaping.roll
     rot90 = shaping.rot90
-    tril = shaping.tril
-    tril_ = shaping.tril_
-    triu = shaping.triu
-    triu_ = shaping.triu_
-    diagonal = shaping.diagonal
+    tril, tril_ = shaping.tril, shaping.tril_
+    triu, triu_ = shaping.triu, shaping.triu_
+    diagonal = views.diagonal
     diag = shaping.diag
     diag_embed = shaping.diag_embed
     trace = shaping.trace
-    unfold = shaping.unfold
-    as_strided = shaping.as_strided
+    unfold = views.unfold
+    as_strided = views.as_strided
     swapaxes = swapdims = shaping.transpose
     moveaxis = shaping.movedim
 
     # ---- table of contents: indexing -------------------------------------------------------------------------------------------
 
     gather = index.gather
-    scatter = index.scatter
-    scatter_ = index.scatter_
-    scatter_add = index.scatter_add
-    scatter_add_ = index.scatter_add_
+    scatter, scatter_ = index.scatter, index.scatter_
+    scatter_add, scatter_add_ = index.scatter_add, index.scatter_add_
     index_select = index.index_select
-    index_add = index.index_add
-    index_add_ = index.index_add_
-    index_fill = index.index_fill
-    index_fill_ = index.index_fill_
-    index_copy = index.index_copy
-    index_copy_ = index.index_copy_
-    index_put = index.index_put
-    index_put_ = index.index_put_
+    index_add, index_add_ = index.index_add, index.index_add_
+    index_fill, index_fill_ = index.index_fill, index.index_fill_
+    index_copy, index_copy_ = index.index_copy, index.index_copy_
+    index_put, index_put_ = indexing.index_put, indexing.index_put_
     take = index.take
     take_along_dim = index.take_along_dim
     repeat_interleave = index.repeat_interleave
-    masked_fill = index.masked_fill
-    masked_fill_ = index.masked_fill_
+    masked_fill, masked_fill_ = index.masked_fill, index.masked_fill_
     masked_select = index.masked_select
-    masked_scatter = index.masked_scatter
-    masked_scatter_ = index.masked_scatter_
+    masked_scatter, masked_scatter_ = index.masked_scatter, index.masked_scatter_
 
     # ---- table of contents: products of matrices -------------------------------------------------------------------------------
 
@@ -978,8 +986,7 @@ class Tensor(TensorBase):
     vdot = linalg.vdot
     inner = linalg.inner
     outer = linalg.outer
-    addmm = linalg.addmm
-    addmm_ = linalg.addmm_
+    addmm, addmm_ = linalg.addmm, linalg.addmm_
     addmv = linalg.addmv
     addr = linalg.addr
     baddbmm = linalg.baddbmm
@@ -993,8 +1000,7 @@ class Tensor(TensorBase):
     uniform_ = draws.uniform_
     normal_ = draws.normal_
     random_ = draws.random_
-    bernoulli = draws.bernoulli
-    bernoulli_ = draws.bernoulli_
+    bernoulli, bernoulli_ = draws.bernoulli, draws.bernoulli_
     exponential_ = draws.exponential_
     geometric_ = draws.geometric_
     cauchy_ = draws.cauchy_
@@ -1042,4 +1048,4 @@ class _LegacyType(type):
 def legacy_types() -> dict[str, type[Any]]:
     """torch's old constructors: FloatTensor(2, 3), LongTensor([1, 2]), ..."""
     return {f"{dtypes.legacy_name(d)}Tensor": _LegacyType(f"{dtypes.legacy_name(d)}Tensor", (), {"dtype": d, "__module__": "torch"})
-            for d in dtypes.ALL if d.category != dtypes.COMPLEX and not d.name.startswith("uint") or d is dtypes.uint8}
+            for d in dtypes.ALL if d is dtypes.uint8 or (d.category != dtypes.COMPLEX and not d.name.startswith("uint"))}

@@ -541,7 +541,8 @@ def test_the_walk_is_reentrant():
 def test_detect_anomaly_names_the_node_and_the_line_where_nan_was_born():
     x = leaf(0.0)
     y = (x.sqrt() * 0).sum()
-    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match=r"'SqrtBackward0' returned nan values in its 0th output.*\n.*test_autograd"):
+    message = r"'SqrtBackward0' returned nan values in its 0th output.*\n.*test_autograd"
+    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match=message):
         y.backward()
     x.grad = None
     (x.sqrt() * 0).sum().backward()
@@ -555,3 +556,127 @@ def test_an_operation_without_a_derivative_refuses_instead_of_giving_zero():
     op = Missing("half_of", lambda v: v / 2, None)
     with pytest.raises(NotImplementedError, match="derivative for half_of is not implemented"):
         op(leaf(1.0)).backward()
+
+
+# ---- writes to views, as the walk sees them -------------------------------------------------------------------------------------
+
+
+def test_grad_of_chosen_inputs_passes_through_a_write_to_a_view():
+    x, w = leaf(1.0, 2.0, 3.0), leaf(4.0)
+    y = x * 2
+    y[1:2].mul_(w)
+    (g,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    assert g.tolist() == [2.0, 8.0, 2.0]
+    y.sum().backward(inputs=[x])
+    assert x.grad.tolist() == [2.0, 8.0, 2.0] and w.grad is None
+
+
+def test_the_second_derivative_passes_through_a_write_to_a_view():
+    x, w = leaf(1.0, 2.0), leaf(2.0)
+    y = x * 1
+    y[1:].mul_(w)  # y = (x0, x1 w)
+    gx, gw = torch.autograd.grad((y**3).sum(), [x, w], create_graph=True)
+    assert gx.tolist() == [3.0, 96.0] and gw.tolist() == [96.0]  # (3 x0^2, 3 x1^2 w^3), 3 x1^3 w^2
+    second = torch.autograd.grad(gx.sum() + gw.sum(), [x, w])
+    assert second[0].tolist() == [6.0, 96.0 + 144.0] and second[1].tolist() == [144.0 + 96.0]
+
+
+def test_an_output_saved_by_a_write_to_a_view_serves_the_second_derivative():
+    x = leaf(0.0, 5.0)
+    y = x * 1
+    part = y[:1]
+    part.exp_()
+    (g,) = torch.autograd.grad((part * part).sum(), x, create_graph=True)
+    g.sum().backward()
+    assert g.tolist() == [2.0, 0.0] and x.grad.tolist() == [4.0, 0.0]
+
+
+def test_a_write_to_a_view_can_be_differentiated_once_unless_the_graph_is_kept():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    y[:1].mul_(3)
+    y.sum().backward(retain_graph=True)
+    y.sum().backward()
+    assert x.grad.tolist() == [6.0, 2.0]
+    with pytest.raises(RuntimeError, match="second time"):
+        y.sum().backward()
+
+
+def test_a_stale_view_of_several_refuses_every_time_it_is_asked():
+    x = leaf(1.0, 2.0) * 1
+    first, _ = x.unbind(0)
+    x.mul_(2)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="returns multiple views"):
+            first * 2
+
+
+def test_a_view_of_several_of_a_constant_refuses_once_its_memory_depends_on_a_leaf():
+    x = torch.zeros(2)
+    first, _ = x.unbind(0)
+    x.add_(leaf(1.0, 2.0))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="returns multiple views"):
+            first * 2
+
+
+@pytest.mark.parametrize("write", ["whole", "part"])
+def test_retain_grad_follows_a_tensor_through_a_write(write):
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.retain_grad()
+    (y if write == "whole" else y[:1]).mul_(3)
+    assert y.retains_grad
+    (y * y).sum().backward()
+    assert y.grad.tolist() == (2 * y).tolist()
+
+
+# ---- what belongs to whom -------------------------------------------------------------------------------------------------------
+
+
+def test_backward_to_a_tensor_that_retains_its_gradient_counts_it_once():
+    y = leaf(2.0) * 1
+    y.retain_grad()
+    (y * y).sum().backward(inputs=[y])
+    assert y.grad.tolist() == [4.0]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_two_leaves_never_share_the_memory_of_a_gradient(create_graph):
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    g = torch.ones(2)
+    (a + b).backward(g, create_graph=create_graph)
+    with torch.no_grad():
+        a.grad.zero_()
+    assert b.grad.tolist() == g.tolist() == [1.0, 1.0]
+
+
+def test_a_write_between_first_and_second_derivative_is_noticed():
+    y = leaf(3.0) * 1
+    (g,) = torch.autograd.grad((y**3).sum(), y, create_graph=True)
+    with torch.no_grad():
+        y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        g.sum().backward()
+
+
+def test_grad_at_a_middle_tensor_leaves_its_own_saved_values_for_later():
+    x = leaf(3.0)
+    h = x * x
+    (g,) = torch.autograd.grad((h * h).sum(), h)
+    h.backward(g)
+    assert x.grad.tolist() == [108.0]  # 4 x^3
+
+
+def test_a_complex_gradient_for_a_real_output_is_refused():
+    with pytest.raises(RuntimeError, match="For complex Tensors"):
+        (leaf(1.0) * 2).backward(torch.tensor([1j]))
+
+
+def test_an_inference_tensor_refuses_a_write_outside_inference_mode():
+    with torch.inference_mode():
+        x = torch.ones(2) * 2
+        x.add_(1)
+    with pytest.raises(RuntimeError, match="clone"):
+        x.add_(1)
+    assert x.clone().add_(1).tolist() == [4.0, 4.0]

@@ -262,6 +262,6 @@ def test_matmul_operator_checks_shapes():
 def test_huge_sizes_raise_and_leave_the_process_usable():
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         torch.zeros(1 << 40, 1 << 20)
-    with pytest.raises(RuntimeError, match="negative dimension"):
+    with pytest.raises(RuntimeError, match="negative"):
         torch.zeros(-1)
     assert torch.zeros(2).sum().item() == 0

@@ -228,3 +228,88 @@ def test_forward_must_be_written():
 
     with pytest.raises(NotImplementedError, match="forward"):
         Empty.apply(leaf(1.0))
+
+
+def test_an_output_that_is_no_tensor_has_no_gradient():
+    seen = []
+
+    class Named(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2, "two"
+
+        @staticmethod
+        def backward(ctx, g, name):
+            seen.append(name)
+            return g * 2
+
+    y, name = Named.apply(leaf(1.0))
+    y.backward(torch.ones(1))
+    assert name == "two" and seen == [None]
+
+
+def test_a_saved_output_without_gradient_comes_back_without_one():
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y, sign = x.exp(), x.sign()
+            ctx.mark_non_differentiable(sign)
+            ctx.save_for_backward(y, sign)
+            return y, sign
+
+        @staticmethod
+        def backward(ctx, g, _):
+            y, sign = ctx.saved_tensors
+            assert y.requires_grad and not sign.requires_grad
+            return g * y
+
+    x = leaf(0.0)
+    y, sign = Both.apply(x)
+    (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    assert g.requires_grad and not sign.requires_grad
+
+
+class ScaleInPlace(torch.autograd.Function):
+    """x *= s for the second argument x."""
+
+    @staticmethod
+    def forward(ctx, s, x):
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(s, x.clone())
+        return x.mul_(s)
+
+    @staticmethod
+    def backward(ctx, g):
+        s, x = ctx.saved_tensors
+        return (g * x).sum(), g * s
+
+
+def test_a_view_may_be_written_as_any_argument():
+    s, x = torch.tensor(3.0, requires_grad=True), leaf(1.0, 2.0)
+    y = x * 1
+    ScaleInPlace.apply(s, y[1:])
+    y.sum().backward()
+    assert y.tolist() == [1.0, 6.0] and x.grad.tolist() == [1.0, 3.0] and s.grad.item() == 2.0
+
+
+def test_what_is_marked_dirty_must_be_returned():
+    class Forgets(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2) + 1
+
+    with pytest.raises(RuntimeError, match="marked as dirty"):
+        Forgets.apply(leaf(1.0) * 1)
+
+
+def test_a_function_that_writes_to_a_view_returns_nothing_else():
+    class Two(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            x.mul_(2)
+            return x, x + 1
+
+    with pytest.raises(RuntimeError, match="more than one Tensor"):
+        Two.apply((leaf(1.0, 2.0) * 1)[:1])

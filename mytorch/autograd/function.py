@@ -6,17 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mytorch import engine_state
-from mytorch.autograd_engine import (
-    Edge,
-    Node,
-    TensorBase,
-    gradient_edge,
-    no_grad,
-    requires_grad,
-    set_grad_enabled,
-    state,
-    storage_of,
-)
+from mytorch.autograd_engine import BACKWARD_TWICE, Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of
 from mytorch.engine_state import CONSTANT, as_tensor
 from mytorch.inplace import bump, check_inplace, rebase
 
@@ -87,10 +77,7 @@ class UserNode(Node, FunctionCtx):
             RuntimeError: if one was written since, or a first backward has freed them.
         """
         if self._saved is None:
-            raise RuntimeError("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-                               "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-                               "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
-                               "saved tensors after calling backward.")
+            raise RuntimeError(BACKWARD_TWICE)
         return tuple(self._unpack(item) for item in self._saved)
 
     saved_variables = saved_tensors

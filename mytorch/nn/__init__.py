@@ -1,4 +1,5 @@
 """Networks: layers, losses, containers, parameters, under torch.nn's names."""
+# ruff: noqa: I001 - a face: names are imported to be re-exported
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from mytorch.nn.conv import (
     Conv1d as Conv1d, Conv2d as Conv2d, Conv3d as Conv3d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as ConvTranspose2d,
     ConvTranspose3d as ConvTranspose3d,
 )
+from mytorch.nn.distance import CosineSimilarity as CosineSimilarity, PairwiseDistance as PairwiseDistance
 from mytorch.nn.dropout import (
     AlphaDropout as AlphaDropout, Dropout as Dropout, Dropout1d as Dropout1d, Dropout2d as Dropout2d, Dropout3d as Dropout3d,
     FeatureAlphaDropout as FeatureAlphaDropout,

@@ -114,7 +114,7 @@ class _Conv(_ConvNd):
         if self.padding == "same":
             totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size)]
             return [width for total in reversed(totals) for width in (total // 2, total - total // 2)]
-        if self.padding == "valid":
+        if isinstance(self.padding, str):
             return [0] * (2 * self._dims)
         return [width for p in reversed(self.padding) for width in (p, p)]
 

@@ -1,4 +1,5 @@
 """Functions of networks without state, under torch.nn.functional's names. Each lives in its family's file in ops/."""
+# ruff: noqa: I001 - a face: names are imported to be re-exported
 
 from __future__ import annotations
 
@@ -52,10 +53,10 @@ from mytorch.ops.resize import (
     pixel_unshuffle, upsample as upsample, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest,
 )
 from mytorch.ops.shape import pad as pad
-from mytorch.ops.softmax import (
-    gumbel_softmax as gumbel_softmax, log_softmax as log_softmax, softmax as softmax, softmin as softmin,
-)
+from mytorch.ops.softmax import gumbel_softmax as gumbel_softmax, softmin as softmin
 from mytorch.ops.unfold import bilinear as bilinear, fold as fold, unfold as unfold
 from mytorch.ops.linalg import linear_function as linear
+from mytorch.ops.softmax import functional_log_softmax as log_softmax
+from mytorch.ops.softmax import functional_softmax as softmax
 
 __mytorch__ = True

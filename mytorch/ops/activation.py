@@ -17,6 +17,7 @@ from mytorch.autograd_engine import TensorBase
 from mytorch.backends import kernel
 from mytorch.generator import default_generator
 from mytorch.ops import special_functions as sf
+from mytorch.ops.choices import kept_op
 from mytorch.ops.common import Op, apply, apply_inplace, narrowed, require_tensor, widened, wrap_dim
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import add, div, exp, sigmoid, sub, tanh, where
@@ -54,11 +55,11 @@ def relu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
 
 
 def _leaky(x: Any, *, slope: float) -> Any:
-    y = x * x.dtype.type(slope)
+    y = np.multiply(x, x.dtype.type(slope), out=...)
     return np.maximum(x, y, out=y) if 0 <= slope <= 1 else np.where(x > 0, x, y)
 
 
-_leaky_relu_op = _activation("leaky_relu", _leaky, lambda g, x, slope: where(x > 0, g, g * slope))
+_leaky_relu_op: Op = _activation("leaky_relu", _leaky, lambda g, x, slope: where(x > 0, g, g * slope))
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:  # noqa: A002
@@ -69,8 +70,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     return _run(_leaky_relu_op, input, inplace, {"slope": negative_slope})
 
 
-_prelu_op = Op("prelu", lambda x, weight: narrowed(np.where(widened(x) > 0, widened(x), widened(x) * widened(weight)), x.dtype),
-               lambda g, x, weight: where(x > 0, g, g * weight), lambda g, x: where(x > 0, g * 0, g * x))
+_prelu_op: Op = Op("prelu", lambda x, weight: narrowed(np.where(widened(x) > 0, widened(x), widened(x) * widened(weight)), x.dtype),
+               lambda g, x, weight: where(x > 0, g, g * weight), lambda g, x: kept_op(g * x, x <= 0))
 
 
 def prelu(input: Any, weight: Any) -> Any:  # noqa: A002
@@ -101,7 +102,7 @@ def prelu(input: Any, weight: Any) -> Any:  # noqa: A002
     return apply(_prelu_op, (input, weight))
 
 
-_rrelu_op = Op("rrelu_with_noise", lambda x, noise: narrowed(widened(x) * noise, x.dtype), lambda g, noise: g * noise, None)
+_rrelu_op: Op = Op("rrelu_with_noise", lambda x, noise: narrowed(widened(x) * noise, x.dtype), lambda g, noise: g * noise, None)
 
 
 def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Any:  # noqa: A002
@@ -121,8 +122,8 @@ def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
     return apply_inplace(_rrelu_op, (input, noise)) if inplace else apply(_rrelu_op, (input, noise))
 
 
-_threshold_op = _activation("threshold", lambda x, *, limit, value: np.where(x <= limit, x.dtype.type(value), x),
-                            lambda g, x, limit: where(x > limit, g, g * 0))
+_threshold_op: Op = _activation("threshold", lambda x, *, limit, value: np.where(x <= limit, x.dtype.type(value), x),
+                            lambda g, x, limit: kept_op(g, x > limit))
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:  # noqa: A002
@@ -130,8 +131,8 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return _run(_threshold_op, input, inplace, {"limit": threshold, "value": value}, integers=True)
 
 
-_hardtanh_op = _activation("hardtanh", lambda x, *, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
-                           lambda g, x, low, high: where((x > low) & (x < high), g, g * 0))
+_hardtanh_op: Op = _activation("hardtanh", lambda x, *, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
+                           lambda g, x, low, high: kept_op(g, (x > low) & (x < high)))
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:  # noqa: A002
@@ -150,10 +151,10 @@ def relu6(input: Any, inplace: bool = False) -> Any:  # noqa: A002
     return _run(_hardtanh_op, input, inplace, {"low": 0, "high": 6}, integers=True)
 
 
-_hardsigmoid_op = _activation("hardsigmoid", lambda x: np.clip(x + 3, 0, 6) / 6,
-                              lambda g, x: where((x > -3) & (x < 3), g / 6, g * 0))
-_hardswish_op = _activation("hardswish", lambda x: x * np.clip(x + 3, 0, 6) / 6,
-                            lambda g, x: where(x <= -3, g * 0, where(x < 3, g * (x / 3 + 0.5), g)))
+_hardsigmoid_op: Op = _activation("hardsigmoid", lambda x: np.clip(x + 3, 0, 6) / 6,
+                              lambda g, x: kept_op(g / 6, (x > -3) & (x < 3)))
+_hardswish_op: Op = _activation("hardswish", lambda x: x * np.clip(x + 3, 0, 6) / 6,
+                            lambda g, x: kept_op(where(x < 3, g * (x / 3 + 0.5), g), x > -3))
 
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:  # noqa: A002
@@ -169,11 +170,11 @@ def hardswish(input: Any, inplace: bool = False) -> Any:  # noqa: A002
     return _run(_hardswish_op, input, inplace)
 
 
-_hardshrink_op = _activation("hardshrink", lambda x, *, lambd: np.where((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
-                             lambda g, x, lambd: where((x >= -lambd) & (x <= lambd), g * 0, g))
-_softshrink_op = _activation(
+_hardshrink_op: Op = _activation("hardshrink", lambda x, *, lambd: np.where((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
+                             lambda g, x, lambd: kept_op(g, (x < -lambd) | (x > lambd)))
+_softshrink_op: Op = _activation(
     "softshrink", lambda x, *, lambd: np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0)),
-    lambda g, x, lambd: where((x >= -lambd) & (x <= lambd), g * 0, g))
+    lambda g, x, lambd: kept_op(g, (x < -lambd) | (x > lambd)))
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:  # noqa: A002
@@ -197,7 +198,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:  # noqa: A002
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 # min(x, 0) whose derivative at 0 counts as that of x: exp of it never overflows
-_below_zero = _activation("clamp_max", lambda x: np.minimum(x, x.dtype.type(0)), lambda g, x: where(x <= 0, g, g * 0))
+_below_zero: Op = _activation("clamp_max", lambda x: np.minimum(x, x.dtype.type(0)), lambda g, x: kept_op(g, x <= 0))
 
 
 def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
@@ -205,7 +206,7 @@ def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
     return np.where(x > 0, x * x.dtype.type(scale), negative * x.dtype.type(alpha * scale))
 
 
-_elu_op = _activation("elu", _elu, lambda g, x, alpha, scale, input_scale: where(
+_elu_op: Op = _activation("elu", _elu, lambda g, x, alpha, scale, input_scale: where(
     x > 0, g * scale, g * exp(_below_zero(x) * input_scale) * (alpha * scale * input_scale)))
 
 
@@ -243,8 +244,8 @@ def _softplus(x: Any, *, beta: float, limit: float) -> Any:
     return np.where(scaled > limit, x, _log1p_exp(scaled) / x.dtype.type(beta))
 
 
-_softplus_op = _activation("softplus", _softplus, lambda g, x, beta, limit: where(x * beta > limit, g, g * sigmoid(x * beta)))
-_logsigmoid_op = _activation("log_sigmoid", lambda x: -_log1p_exp(-x), lambda g, x: g * sigmoid(-x))
+_softplus_op: Op = _activation("softplus", _softplus, lambda g, x, beta, limit: where(x * beta > limit, g, g * sigmoid(x * beta)))
+_logsigmoid_op: Op = _activation("log_sigmoid", lambda x: -_log1p_exp(-x), lambda g, x: g * sigmoid(-x))
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:  # noqa: A002
@@ -265,7 +266,7 @@ def _silu_formula(g: Any, x: Any) -> Any:
     return g * (s * (1 + x * (1 - s)))
 
 
-_silu_op = _activation("silu", lambda x: x * sf.sigmoid(x), _silu_formula)
+_silu_op: Op = _activation("silu", lambda x: x * sf.sigmoid(x), _silu_formula)
 
 
 def silu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
@@ -281,7 +282,7 @@ def _mish_formula(g: Any, x: Any) -> Any:
     return g * (t + x * (1 - t * t) * sigmoid(x))
 
 
-_mish_op = _activation("mish", lambda x: x * np.tanh(_log1p_exp(x)), _mish_formula)
+_mish_op: Op = _activation("mish", lambda x: x * np.tanh(_log1p_exp(x)), _mish_formula)
 
 
 def mish(input: Any, inplace: bool = False) -> Any:  # noqa: A002
@@ -359,8 +360,8 @@ def _gelu_curve(h: Any, g: Any, x: Any, approximate: str) -> Any:
     return h * g * (1 - t * t) * (first + x * (second * 0.5 - t * first * first))
 
 
-_gelu_op = Op("gelu", gelu_forward, lambda g, x, approximate: _gelu_grad_op(g, x, approximate=approximate))
-_gelu_grad_op = Op("gelu_backward", gelu_grad, lambda h, x, approximate: _gelu_grad_op(h, x, approximate=approximate),
+_gelu_op: Op = Op("gelu", gelu_forward, lambda g, x, approximate: _gelu_grad_op(g, x, approximate=approximate))
+_gelu_grad_op: Op = Op("gelu_backward", gelu_grad, lambda h, x, approximate: _gelu_grad_op(h, x, approximate=approximate),
                    lambda h, g, x, approximate: _gelu_curve(h, g, x, approximate))
 
 
@@ -403,7 +404,7 @@ def _glu_formula(g: Any, x: Any, x_shape: tuple[int, ...], dim: int) -> Any:
     return cat_op(g * s, g * a * (s * (1 - s)), dim=dim)
 
 
-_glu_op = Op("glu", _glu, _glu_formula)
+_glu_op: Op = Op("glu", _glu, _glu_formula)
 
 
 def glu(input: Any, dim: int = -1) -> Any:  # noqa: A002

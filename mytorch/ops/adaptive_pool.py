@@ -28,7 +28,9 @@ def _bins(size: int, out: int) -> list[tuple[int, int]]:
 
 
 def _adaptive_avg(x: Any, *, out: Ints) -> Any:
-    y = widened(x)
+    y = np.ascontiguousarray(widened(x))
+    if all(o == 1 for o in out):  # one pass over all spatial dimensions
+        return narrowed(_flat(y).mean(axis=2).reshape(*y.shape[:2], *out), x.dtype)
     for axis, o in enumerate(out, 2):
         if y.shape[axis] == o:
             continue
@@ -51,14 +53,14 @@ def _adaptive_avg_grad(g: Any, *, size: Ints) -> Any:
     return narrowed(wide, g.dtype)
 
 
-adaptive_avg_op = Op("adaptive_avg_pool", _adaptive_avg, lambda g, x_shape: adaptive_avg_grad_op(g, size=x_shape[2:]))
-adaptive_avg_grad_op = Op("adaptive_avg_pool_backward", _adaptive_avg_grad,
+adaptive_avg_op: Op = Op("adaptive_avg_pool", _adaptive_avg, lambda g, x_shape: adaptive_avg_grad_op(g, size=x_shape[2:]))
+adaptive_avg_grad_op: Op = Op("adaptive_avg_pool_backward", _adaptive_avg_grad,
                           lambda h, g_shape: adaptive_avg_op(h, out=g_shape[2:]))
 
 
 def _adaptive_max(x: Any, *, out: Ints) -> Any:
     """The largest value of each adapted window and its position in the flattened spatial dimensions."""
-    wide, size = widened(x), x.shape[2:]
+    wide, size = np.ascontiguousarray(widened(x)), x.shape[2:]
     places = np.empty((*x.shape[:2], *out), np.int64)
     positions = np.arange(math.prod(size)).reshape(size)
     bins = [_bins(n, o) for n, o in zip(size, out)]
@@ -96,10 +98,10 @@ def _unpool(x: Any, places: Any, *, size: Ints) -> Any:
     return y.reshape(*x.shape[:2], *size)
 
 
-_pick_op = Op("pick", _pick, lambda g, places, x_shape: _paste_op(g, places, size=x_shape[2:]), None)
-_paste_op = Op("paste", _paste, lambda h, places: _pick_op(h, places), None)
-_unpool_op = Op("max_unpool", _unpool, lambda g, places: _pick_op(g, places), None)
-_adaptive_max_op = Op(
+_pick_op: Op = Op("pick", _pick, lambda g, places, x_shape: _paste_op(g, places, size=x_shape[2:]), None)
+_paste_op: Op = Op("paste", _paste, lambda h, places: _pick_op(h, places), None)
+_unpool_op: Op = Op("max_unpool", _unpool, lambda g, places: _pick_op(g, places), None)
+_adaptive_max_op: Op = Op(
     "adaptive_max_pool", _adaptive_max,
     lambda g, places, x_shape: None if g[0] is None else _paste_op(g[0], places, size=x_shape[2:]), outputs="y places")
 
@@ -109,6 +111,8 @@ _adaptive_max_op = Op(
 def _wanted(function: str, x: Any, dims: int, output_size: Any) -> Ints:
     """The output size with None replaced by the input's size."""
     values = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * dims
+    if dims > 1 and x._array.ndim <= len(values) and isinstance(output_size, (tuple, list)):
+        raise ValueError(f"Input dimension should be at least {len(values) + 1}, got {x._array.ndim} for {function}")
     if len(values) != dims:
         raise RuntimeError(f"{function}: output_size must be an int (or None, which keeps a size) or {dims} of them, "
                            f"got {output_size!r}")
@@ -120,7 +124,6 @@ def _wanted(function: str, x: Any, dims: int, output_size: Any) -> Ints:
 
 
 def _adaptive_input(function: str, x: Any, dims: int) -> None:
-    require_tensor(function, x)
     shape = list(x._array.shape)
     if len(shape) not in (dims + 1, dims + 2):
         raise RuntimeError(f"{function}(): Expected {dims + 1}D or {dims + 2}D tensor, but got {shape}")
@@ -131,10 +134,11 @@ def _adaptive_input(function: str, x: Any, dims: int) -> None:
 
 
 def _adaptive_avg_pool(function: str, dims: int, x: Any, output_size: Any) -> Any:
+    require_tensor(function, x)
+    out = _wanted(function, x, dims, output_size)
     _adaptive_input(function, x, dims)
     if x._array.dtype.kind in "biu":
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.legacy_name(x.dtype)}': convert with .float()")
-    out = _wanted(function, x, dims, output_size)
     if x._array.ndim == dims + 1:
         return squeeze(apply(adaptive_avg_op, (unsqueeze(x, 0),), {"out": out}), 0)
     return apply(adaptive_avg_op, (x,), {"out": out})
@@ -168,8 +172,9 @@ _MAX_POOL = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 
 def _adaptive_max_pool(dims: int, x: Any, output_size: Any, return_indices: bool) -> Any:
     function = f"adaptive_max_pool{dims}d"
-    _adaptive_input(function, x, dims)
+    require_tensor(function, x)
     out = _wanted(function, x, dims, output_size)
+    _adaptive_input(function, x, dims)
     size = x._array.shape[x._array.ndim - dims:]
     if all(o and n % o == 0 for n, o in zip(size, out)):  # windows of one size that do not overlap
         return _MAX_POOL[dims](x, tuple(n // o for n, o in zip(size, out)), return_indices=return_indices)

@@ -13,8 +13,9 @@ from mytorch import dtypes
 from mytorch.backends import kernel
 from mytorch.ops import special_functions as sf
 from mytorch.ops.choices import clamp, kept_op, where
-from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor
-from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refusing, size_error, unary
+from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
+from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refusing, unary
+from mytorch.ops.views import size_error
 
 __mytorch__ = True
 
@@ -27,15 +28,20 @@ trunc: Any
 _add = binary("add", np.add, lambda g: g, lambda g: g, numbers="either", doc="a + b with broadcasting. Derivative: g, g.")
 
 
-def _subtract(a: Any, b: Any) -> Any:
-    if a.dtype.kind == "b":
+def _sub_kernel(a: Any, b: Any) -> Any:
+    bools = [x.dtype.kind == "b" if isinstance(x, ndarray) else type(x) is bool for x in (a, b)]
+    if all(bools):
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.")
+    if any(bools):
         raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
                            "use the `~` or `logical_not()` operator instead.")
-    return np.subtract(a, b)
+    return _subtract(a, b)
 
 
-_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either", careful=_subtract,
+_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either",
               doc="a - b with broadcasting. Derivative: g, -g.")
+_subtract = _sub.op.kernel
+_sub.op.kernel = _sub_kernel
 
 mul = binary("mul", np.multiply, lambda g, b: g * b, lambda g, a: g * a, numbers="either",
              doc="a * b with broadcasting. Derivative: g * b, g * a.")
@@ -71,13 +77,35 @@ floor_divide = binary("floor_divide", _c_round(_floor_quotient), no_gradient, no
 _divide_trunc = binary("div", _c_round(_trunc_divide), no_gradient, no_gradient, numbers="either", doc="trunc(a / b). Derivative: zero.")
 
 
+def scaled(x: Any, other: Any, alpha: Any) -> Any:
+    """alpha * other, for adding to x: torch's rules for what alpha may be.
+
+    Raises:
+        RuntimeError: for an alpha of a higher category than the result's.
+    """
+    if alpha == 1 and alpha is not True:
+        return other
+    category = result_dtype(*[v._array if isinstance(v, TensorBase) else v for v in (x, other)]).category
+    if alpha is True or alpha is False:
+        if category != dtypes.BOOL:
+            raise RuntimeError("Boolean alpha only supported for Boolean results.")
+        return other if alpha else mul(other, False)
+    if category <= dtypes.INTEGER and isinstance(alpha, (float, complex)):
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if category <= dtypes.FLOATING and isinstance(alpha, complex):
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if category == dtypes.BOOL:
+        return other if alpha else mul(other, False)
+    return mul(other, alpha) if isinstance(other, TensorBase) else other * alpha
+
+
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + alpha * other, with broadcasting and promotion.
 
     Shape: any two that broadcast -> the broadcast shape.
     Derivative: g, alpha * g.
     """
-    return _add(input, other if alpha == 1 else mul(other, alpha) if isinstance(other, TensorBase) else other * alpha, out=out)
+    return _add(input, other if alpha == 1 else scaled(input, other, alpha), out=out)
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
@@ -87,7 +115,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # n
         RuntimeError: for two bool tensors, as in torch.
     Derivative: g, -alpha * g.
     """
-    return _sub(input, other if alpha == 1 else mul(other, alpha) if isinstance(other, TensorBase) else other * alpha, out=out)
+    return _sub(input, other if alpha == 1 else scaled(input, other, alpha), out=out)
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
@@ -95,7 +123,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
     require_tensor("rsub", input)
     if not isinstance(other, (TensorBase, int, float, complex, np.generic)):
         return NotImplemented
-    return _sub(other, input if alpha == 1 else mul(input, alpha))
+    return _sub(other, input if alpha == 1 else scaled(other, input, alpha))
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:  # noqa: A002
@@ -287,7 +315,7 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0), out=...)
 
 
-relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, y > 0), "max(x, 0); NaN stays NaN. Derivative: g where x > 0.")
+relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, ~(y <= 0)), "max(x, 0); NaN stays NaN. Derivative: g where x > 0, and where x is NaN.")
 erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
             "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
 erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),
@@ -347,7 +375,7 @@ def _copysign_formula(g: Any, a: Any, y: Any) -> Any:
 
 copysign = binary("copysign", np.copysign, lambda g, a, y: _copysign_formula(g, a, y), no_gradient, rule="float", holomorphic=False,
                   doc="|a| with the sign of b, also of -0. Derivative: g * sign(a) * sign(b), zero at a = 0.")
-nextafter = binary("nextafter", np.nextafter, no_gradient, no_gradient, numbers="none",
+nextafter = binary("nextafter", np.nextafter, lambda g: g, no_gradient, numbers="none",
                    doc="The next representable number after a towards b.")
 gcd = binary("gcd", refusing("bfc", np.gcd, "gcd_cpu"), None, None, numbers="none", doc="Greatest common divisor of integers.")
 lcm = binary("lcm", refusing("bfc", np.lcm, "lcm_cpu"), None, None, numbers="none", doc="Least common multiple of integers.")

@@ -11,7 +11,8 @@ from mytorch import dtypes
 from mytorch.backends import kernel
 from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor
 from mytorch.ops.comparison import isfinite
-from mytorch.ops.pointwise import binary, size_error
+from mytorch.ops.pointwise import binary
+from mytorch.ops.views import size_error
 
 __mytorch__ = True
 

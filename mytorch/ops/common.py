@@ -68,12 +68,12 @@ def promoted(function: Callable[..., Any], operands: Sequence[Any], rule: str = 
 
 def widened(x: ndarray[Any, Any]) -> ndarray[Any, Any]:
     """float32 values of a float16 or bfloat16 array; any other array as it is."""
-    return cast(x, FLOAT32) if x.dtype == FLOAT16 or x.dtype == BFLOAT16_NP else x
+    return cast(x, FLOAT32) if x.dtype in (FLOAT16, BFLOAT16_NP) else x
 
 
 def narrowed(y: Any, like: np.dtype[Any]) -> Any:
     """The end of what `widened` begins: rounded once to the dtype of the input."""
-    return cast(np.asarray(y), like) if like == FLOAT16 or like == BFLOAT16_NP else y
+    return cast(np.asarray(y), like) if like in (FLOAT16, BFLOAT16_NP) else y
 
 
 def floating(x: ndarray[Any, Any]) -> ndarray[Any, Any]:

@@ -56,7 +56,7 @@ def _angle_formula(g: Any, x: Any) -> Any:
 
 angle = unary("angle", _angle, _angle_formula, "The angle of a complex number in radians; 0 or pi for a real one.", rule="float", holomorphic=False)
 
-_complex_op = Op("complex", lambda real, imag: (real + 1j * imag).astype(np.result_type(real.dtype, np.complex64)),
+_complex_op = Op("complex", lambda real, imag: np.asarray(real + 1j * imag, np.result_type(real.dtype, np.complex64)),
                  lambda g: g.real, lambda g: g.imag, holomorphic=False)
 
 
@@ -76,7 +76,7 @@ def complex_(real: Any, imag: Any, *, out: Any = None) -> Any:
     return y if out is None else put_out(y, out)
 
 
-_polar_op: Op = Op("polar", lambda a, b: (a * np.cos(b) + 1j * (a * np.sin(b))).astype(np.result_type(a.dtype, np.complex64)),
+_polar_op: Op = Op("polar", lambda a, b: np.asarray(a * np.cos(b) + 1j * (a * np.sin(b)), np.result_type(a.dtype, np.complex64)),
                lambda g, b: (g * _polar_op(b * 0 + 1, -b)).real, lambda g, a, b: (g * _polar_op(a, -b) * -1j).real, holomorphic=False)
 
 

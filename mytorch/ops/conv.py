@@ -148,7 +148,7 @@ def _bias(g: Any) -> Any:
     return g.sum((0, *range(2, len(shape_of(g)))))
 
 
-convolution_op = Op(
+convolution_op: Op = Op(
     "convolution", conv,
     lambda g, weight, x_shape, stride, padding, dilation, groups: grad_input_op(
         g, weight, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups),
@@ -156,13 +156,13 @@ convolution_op = Op(
         g, x, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups),
     lambda g: _bias(g))
 # For these two the gradient that comes in belongs to dx and to dw: it is named h, and g is an input.
-grad_input_op = Op(
+grad_input_op: Op = Op(
     "conv_grad_input", conv_grad_input,
     lambda h, weight, g_shape, stride, padding, dilation, groups: _of_g(
         h, weight, g_shape, stride=stride, padding=padding, dilation=dilation, groups=groups),
     lambda h, g, weight_shape, stride, padding, dilation, groups: grad_weight_op(
         g, h, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups))
-grad_weight_op = Op(
+grad_weight_op: Op = Op(
     "conv_grad_weight", conv_grad_weight,
     lambda h, x, g_shape, stride, padding, dilation, groups: _of_g(
         x, h, g_shape, stride=stride, padding=padding, dilation=dilation, groups=groups),
@@ -177,7 +177,7 @@ def _transposed(x: Any, weight: Any, bias: Any, *, size: Ints, stride: Ints, pad
     return narrowed(widened(y) + widened(bias).reshape(-1, *[1] * len(size)), x.dtype)
 
 
-_transposed_op = Op(
+_transposed_op: Op = Op(
     "convolution", _transposed,
     lambda g, weight, x_shape, stride, padding, dilation, groups: _of_g(
         g, weight, x_shape, stride=stride, padding=padding, dilation=dilation, groups=groups),

@@ -52,6 +52,8 @@ def sizes_of(function: str, size: tuple[Any, ...]) -> tuple[int, ...]:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
             raise TypeError(f"{function}(): argument 'size' failed to unpack the object at pos {i + 1} with error "
                             f"\"type must be tuple of ints,but got {type(n).__name__}\"")
+        if n < 0 and function == "zeros":
+            raise RuntimeError(f"zeros: Dimension size must be non-negative, got {list(size)}")
         if n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(size)}")
         shape.append(int(n))
@@ -256,6 +258,13 @@ def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layo
     return y if out is None else put_out(y, out)
 
 
+def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+                  pin_memory: bool = False) -> Any:
+    """A 0-d tensor of a number; float32 unless a dtype is given."""
+    d = get_default_dtype() if dtype is None else as_dtype(dtype)
+    return finished(cast(np.asarray(_number(s)), d.np), requires_grad, device)
+
+
 def _like(name: str, make: Any) -> Any:
     def factory(input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,  # noqa: A002
                 pin_memory: bool = False, memory_format: Any = None) -> Any:
@@ -434,6 +443,12 @@ def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, device
              pin_memory: bool = False) -> Any:
     """A tensor of one value with this tensor's dtype."""
     return full(size, fill_value, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_empty_strided(self: Any, size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None,
+                      requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
+    """An uninitialised tensor of the given sizes and strides with this tensor's dtype."""
+    return empty_strided(size, stride, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
 def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:

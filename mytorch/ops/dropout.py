@@ -40,8 +40,8 @@ def alpha_dropout_forward(x: Any, mask: Any, *, a: float, kept: float, dropped: 
     return narrowed(y, x.dtype)
 
 
-dropout_op = Op("dropout", dropout_forward, lambda g, mask, scale: dropout_op(g, mask, scale=scale), None)
-_alpha_dropout_op = Op("alpha_dropout", alpha_dropout_forward, lambda g, mask, a: dropout_op(g, mask, scale=a), None)
+dropout_op: Op = Op("dropout", dropout_forward, lambda g, mask, scale: dropout_op(g, mask, scale=scale), None)
+_alpha_dropout_op: Op = Op("alpha_dropout", alpha_dropout_forward, lambda g, mask, a: dropout_op(g, mask, scale=a), None)
 
 _SELU_LIMIT = 1.7580993408473766  # scale * alpha of SELU: what it tends to for large negative x, with the sign changed
 

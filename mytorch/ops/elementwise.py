@@ -10,8 +10,9 @@ import numpy as np
 from mytorch import errors
 from mytorch.autograd_engine import register
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, method_inplace
+from mytorch.ops.views import size_error
 from mytorch.ops.pointwise import (
-    binary, is_complex_valued, no_gradient, refusing, size_error, unary,
+    binary, is_complex_valued, no_gradient, refusing, unary,
 )
 from mytorch.ops.comparison import (
     bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, differs, eq, equals, ge, gt,
@@ -25,8 +26,8 @@ from mytorch.ops.arithmetic import (
     _add, _divide_trunc, _logit, _pow, _round_op, _sub, _true_divide, abs, acos, acosh, add, addcdiv, addcmul, asin, asinh, atan,
     atan2, atanh, ceil, copysign, cos, cosh, deg2rad, div, erf, erfc, exp, exp2, expm1, float_power, floor, floor_divide, fmod,
     frac, gcd, heaviside, hypot, lcm, ldexp, log, log10, log1p, log2, logaddexp, logaddexp2, logit, mul, neg, nextafter, positive,
-    pow, rad2deg, rdiv, reciprocal, relu, remainder, rfloordiv, round, rpow, rremainder, rsqrt, rsub, sgn, sigmoid, sign, sin,
-    sinc, sinh, sqrt, square, sub, tan, tanh, trunc, xlogy,
+    pow, rad2deg, rdiv, reciprocal, relu, remainder, rfloordiv, round, rpow, rremainder, rsqrt, rsub, scaled, sgn, sigmoid, sign,
+    sin, sinc, sinh, sqrt, square, sub, tan, tanh, trunc, xlogy,
 )
 from mytorch.ops.complex_parts import (
     angle, complex_, conj, imag, polar, real, view_as_complex, view_as_real,
@@ -86,12 +87,12 @@ def zero_(self: Any) -> Any:
 
 def add_(self: Any, other: Any, *, alpha: Any = 1) -> Any:
     """In-place `add`."""
-    return apply_inplace(_add.op, (self, other if alpha == 1 else other * alpha))
+    return apply_inplace(_add.op, (self, other if alpha == 1 else scaled(self, other, alpha)))
 
 
 def sub_(self: Any, other: Any, *, alpha: Any = 1) -> Any:
     """In-place `sub`."""
-    return apply_inplace(_sub.op, (self, other if alpha == 1 else other * alpha))
+    return apply_inplace(_sub.op, (self, other if alpha == 1 else scaled(self, other, alpha)))
 
 
 def div_(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:

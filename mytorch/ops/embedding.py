@@ -54,13 +54,13 @@ def _take_back(h: Any, indices: Any, *, rows: int, padding_idx: int, by_frequenc
     return narrowed(y, h.dtype)
 
 
-embedding_op = Op(
+embedding_op: Op = Op(
     "embedding", _take, lambda g, indices, table_shape, padding_idx, by_frequency: embedding_grad_op(
         g, indices, rows=table_shape[0], padding_idx=padding_idx, by_frequency=by_frequency), None)
-embedding_grad_op = Op(
+embedding_grad_op: Op = Op(
     "embedding_dense_backward", embedding_grad, lambda h, indices, rows, padding_idx, by_frequency: _take_back_op(
         h, indices, rows=rows, padding_idx=padding_idx, by_frequency=by_frequency), None)
-_take_back_op = Op(
+_take_back_op: Op = Op(
     "embedding", _take_back, lambda g, indices, rows, padding_idx, by_frequency: embedding_grad_op(
         g, indices, rows=rows, padding_idx=padding_idx, by_frequency=by_frequency), None)
 
@@ -158,10 +158,10 @@ def _bag_max_take(h: Any, rows: Any) -> Any:
     return taken
 
 
-_bag_max_op = Op("embedding_bag", _bag_max,
+_bag_max_op: Op = Op("embedding_bag", _bag_max,
                  lambda g, rows, values_shape: _bag_max_grad_op(g[0], rows, count=values_shape[0]), None, outputs="y rows")
-_bag_max_grad_op = Op("embedding_bag_backward", _bag_max_grad, lambda h, rows: _bag_max_take_op(h, rows), None)
-_bag_max_take_op = Op("embedding_bag", _bag_max_take, lambda g, rows, h_shape: _bag_max_grad_op(g, rows, count=h_shape[0]), None)
+_bag_max_grad_op: Op = Op("embedding_bag_backward", _bag_max_grad, lambda h, rows: _bag_max_take_op(h, rows), None)
+_bag_max_take_op: Op = Op("embedding_bag", _bag_max_take, lambda g, rows, h_shape: _bag_max_grad_op(g, rows, count=h_shape[0]), None)
 
 
 def _bag_of_each(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, int]:  # noqa: A002
@@ -260,6 +260,6 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return apply(_one_hot_op, (tensor,), {"count": num_classes})
 
 
-_one_hot_op = Op("one_hot", lambda x, *, count: (x[..., None] == np.arange(count)).astype(np.int64), None)
+_one_hot_op: Op = Op("one_hot", lambda x, *, count: (x[..., None] == np.arange(count)).astype(np.int64), None)
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]

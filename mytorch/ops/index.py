@@ -9,22 +9,10 @@ from numpy import ndarray
 
 from mytorch import dtypes, errors
 from mytorch.ops.choices import kept_op, where
-from mytorch.ops.common import (
-    Op,
-    TensorBase,
-    apply,
-    apply_inplace,
-    cast,
-    narrowed,
-    put_out,
-    require_tensor,
-    widened,
-    wrap_dim,
-)
+from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim
 from mytorch.ops.elementwise import copy_, fill_
 from mytorch.ops.indexing import accumulate_at, getitem, index_op, index_put, index_put_, index_put_op, setitem  # noqa: F401 - a face
-from mytorch.ops.pointwise import size_error
-from mytorch.ops.views import broadcast_shapes, paste_op, refuse_overlap, shape_of, zeros_for
+from mytorch.ops.views import broadcast_shapes, paste_op, refuse_overlap, shape_of, size_error, zeros_for
 
 __mytorch__ = True
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import errors
+from mytorch import engine_state, errors
 from mytorch.dtypes import promote_types
 from mytorch.ops.common import Op, TensorBase, apply, cast, put_out, require_tensor, wrap_dim
 from mytorch.ops.views import basic_op, narrow, refuse_overlap, reshape, unsqueeze, zeros_for
@@ -229,3 +229,84 @@ def atleast_3d(*tensors: Any) -> Any:
 def listed(tensors: tuple[Any, ...]) -> list[Any]:
     """The tensors of `f(a, b)` or `f([a, b])`."""
     return list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
+
+
+def column_stack(tensors: Sequence[Any], *, out: Any = None) -> Any:
+    """Joined along the second dimension, 0-d and 1-d tensors as columns."""
+    check_tensors("column_stack", tensors)
+    return cat([reshape(x, x._array.size, 1) if x._array.ndim < 2 else x for x in tensors], 1, out=out)
+
+
+def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
+    """Views of consecutive parts of the given sizes."""
+    return split(input, list(split_sizes), dim)
+
+
+def _split_along(name: str, x: Any, dim: int, least: int, sections: Any) -> tuple[Any, ...]:
+    if x._array.ndim < least:
+        raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, "
+                           f"but got a tensor with {x._array.ndim} dimensions!")
+    if isinstance(sections, int) and (sections <= 0 or x._array.shape[dim] % sections):
+        raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {x._array.shape[dim]} "
+                           f"is not divisible by the split_size {sections}!")
+    return tensor_split(x, sections, dim)
+
+
+def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A002
+    """`tensor_split` along the second dimension (the first of a 1-d tensor), in equal parts or at indices."""
+    return _split_along("hsplit", input, 0 if input._array.ndim == 1 else 1, 1, indices_or_sections)
+
+
+def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A002
+    """`tensor_split` along the first dimension, in equal parts or at indices."""
+    return _split_along("vsplit", input, 0, 2, indices_or_sections)
+
+
+def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A002
+    """`tensor_split` along the third dimension, in equal parts or at indices."""
+    return _split_along("dsplit", input, 2, 3, indices_or_sections)
+
+
+def block_diag(*tensors: Any) -> Any:
+    """Matrices on the diagonal of a larger one, zeros elsewhere; 0-d and 1-d tensors count as rows. Derivative: each its block of g."""
+    blocks = [reshape(x, 1, x._array.size) if x._array.ndim < 2 else x for x in tensors]
+    for i, x in enumerate(blocks):
+        if x._array.ndim != 2:
+            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x._array.ndim} dimensions")
+    columns = sum(x._array.shape[1] for x in blocks)
+    rows = []
+    before = 0
+    for x in blocks:
+        height, width = x._array.shape
+        left, right = x.new_zeros((height, before)), x.new_zeros((height, columns - before - width))
+        rows.append(cat([left, x, right], 1))
+        before += width
+    return cat(rows, 0) if rows else engine_state.wrap(np.zeros((1, 0), np.float32))
+
+
+def cartesian_prod(*tensors: Any) -> Any:
+    """All combinations of one element of each 1-d tensor, as rows; of a single tensor, itself."""
+    xs = listed(tensors)
+    if any(x._array.ndim != 1 for x in xs):
+        raise RuntimeError(f"Expect a 1D vector, but got shapes {[list(x._array.shape) for x in xs]}")
+    if len(xs) == 1:
+        return xs[0]
+    places = np.indices([x._array.size for x in xs]).reshape(len(xs), -1)
+    return stack([x[places[i]] for i, x in enumerate(xs)], 1)
+
+
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:  # noqa: A002
+    """All choices of r elements of a 1-d tensor in their order, as rows."""
+    if input._array.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._array.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return input.new_empty((0,))
+    import itertools
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(input._array.size), r)), np.int64).reshape(-1, r)
+    return input[places]
+
+
+row_stack = vstack

@@ -30,12 +30,12 @@ def _rstd(var: Any, eps: float) -> Any:
 
 def _channels_first(x: Any) -> Any:
     """(N, C, *) as (N, C, L): what follows the channels in one dimension."""
-    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def _rows(x: Any, shape: Ints) -> Any:
     """(*, D...) as (rows, D): the dimensions to normalise over in one."""
-    return x.reshape(math.prod(x.shape[:x.ndim - len(shape)]), math.prod(shape))
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:x.ndim - len(shape)]), math.prod(shape))
 
 
 # ---- batch norm ---------------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def _batch_norm_formula(g: Any, x: Any, weight: Any, mean: Any, var: Any, traini
 def _batch_norm_plain(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, y: Any, mean: Any, var: Any, *,
                       training: bool, eps: float) -> Any:
     dims = (0, *range(2, x.ndim))
-    shape = (1, -1, *[1] * (x.ndim - 2))
+    shape = (1, x.shape[1], *[1] * (x.ndim - 2))
     if training:
         centred = x - x.mean(dims, keepdim=True)
         y = centred * rsqrt(square(centred).mean(dims, keepdim=True) + eps)
@@ -101,9 +101,9 @@ def _affine(y: Any, weight: Any, bias: Any, shape: Ints) -> Any:
     return y if bias is None else y + reshape(bias, shape)
 
 
-_batch_norm_op = Op("native_batch_norm", batch_norm_forward, joint=_batch_norm_formula, outputs="y mean var",
+_batch_norm_op: Op = Op("native_batch_norm", batch_norm_forward, joint=_batch_norm_formula, outputs="y mean var",
                     composite=_batch_norm_plain)
-_batch_norm_grad_op = Op("native_batch_norm_backward", batch_norm_grad, None, None, None, None, None,
+_batch_norm_grad_op: Op = Op("native_batch_norm_backward", batch_norm_grad, None, None, None, None, None,
                          outputs="dx dweight dbias")
 
 
@@ -143,10 +143,12 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     """
     require_tensor("batch_norm", input)
     shape = input._array.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"batch_norm: expected at least 2 dimensions, (N, C, *), but got input of size {list(shape)}")
     if training and math.prod(shape[:1]) * math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}; one value has no "
                          "variance: call eval(), or drop the last batch")
-    channels = shape[1] if len(shape) > 1 else 0
+    channels = shape[1]
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, p in given.items():
         if p is not None and p._array.shape != (channels,):
@@ -211,9 +213,9 @@ def _layer_norm_plain(x: Any, weight: Any, bias: Any, y: Any, mean: Any, var: An
     return _affine(centred * rsqrt(square(centred).mean(dims, keepdim=True) + eps), weight, bias, shape)
 
 
-_layer_norm_op = Op("native_layer_norm", layer_norm_forward, joint=_layer_norm_formula, outputs="y mean var",
+_layer_norm_op: Op = Op("native_layer_norm", layer_norm_forward, joint=_layer_norm_formula, outputs="y mean var",
                     composite=_layer_norm_plain)
-_layer_norm_grad_op = Op("native_layer_norm_backward", layer_norm_grad, None, None, None, None, None,
+_layer_norm_grad_op: Op = Op("native_layer_norm_backward", layer_norm_grad, None, None, None, None, None,
                          outputs="dx dweight dbias")
 
 
@@ -288,8 +290,8 @@ def _rms_norm_plain(x: Any, weight: Any, y: Any, rstd: Any, *, shape: Ints, eps:
     return y if weight is None else y * weight
 
 
-_rms_norm_op = Op("rms_norm", rms_norm_forward, joint=_rms_norm_formula, outputs="y rstd", composite=_rms_norm_plain)
-_rms_norm_grad_op = Op("rms_norm_backward", rms_norm_grad, None, None, None, None, outputs="dx dweight")
+_rms_norm_op: Op = Op("rms_norm", rms_norm_forward, joint=_rms_norm_formula, outputs="y rstd", composite=_rms_norm_plain)
+_rms_norm_grad_op: Op = Op("rms_norm_backward", rms_norm_grad, None, None, None, None, outputs="dx dweight")
 
 
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:  # noqa: A002
@@ -314,7 +316,7 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
 
 def _groups(x: Any, groups: int) -> Any:
     """(N, C, *) as (N, groups, C/groups * L)."""
-    return x.reshape(x.shape[0], groups, x.shape[1] // groups * math.prod(x.shape[2:]))
+    return np.ascontiguousarray(x).reshape(x.shape[0], groups, x.shape[1] // groups * math.prod(x.shape[2:]))
 
 
 @kernel
@@ -359,15 +361,15 @@ def _group_norm_formula(g: Any, x: Any, weight: Any, mean: Any, var: Any, groups
 
 def _group_norm_plain(x: Any, weight: Any, bias: Any, y: Any, mean: Any, var: Any, *, groups: int, eps: float) -> Any:
     shape = x.shape
-    parts = reshape(x, (shape[0], groups, -1))
+    parts = reshape(x, (shape[0], groups, shape[1] // groups * math.prod(shape[2:])))
     centred = parts - parts.mean(2, keepdim=True)
     y = reshape(centred * rsqrt(square(centred).mean(2, keepdim=True) + eps), shape)
-    return _affine(y, weight, bias, (1, -1, *[1] * (len(shape) - 2)))
+    return _affine(y, weight, bias, (1, shape[1], *[1] * (len(shape) - 2)))
 
 
-_group_norm_op = Op("native_group_norm", group_norm_forward, joint=_group_norm_formula, outputs="y mean var",
+_group_norm_op: Op = Op("native_group_norm", group_norm_forward, joint=_group_norm_formula, outputs="y mean var",
                     composite=_group_norm_plain)
-_group_norm_grad_op = Op("native_group_norm_backward", group_norm_grad, None, None, None, None, None,
+_group_norm_grad_op: Op = Op("native_group_norm_backward", group_norm_grad, None, None, None, None, None,
                          outputs="dx dweight dbias")
 
 

@@ -15,23 +15,9 @@ from numpy import ndarray
 from mytorch import dtypes, engine_state, errors
 from mytorch.engine_state import get_mode
 from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out
-from mytorch.ops.shape import shape_of, zeros_for
+from mytorch.ops.views import shape_of, size_error, zeros_for
 
 __mytorch__ = True
-
-
-def size_error(error: ValueError, *operands: Any) -> Exception:
-    """torch's error for operands that do not broadcast, in place of NumPy's; any other error as it is."""
-    shapes = [np.shape(x) for x in operands]
-    ndim = max(len(shape) for shape in shapes)
-    padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
-    for d in range(ndim - 1, -1, -1):
-        sizes = [shape[d] for shape in padded if shape[d] != 1]
-        for size in sizes:
-            if size != sizes[0]:
-                return RuntimeError(f"The size of tensor a ({sizes[0]}) must match the size of tensor b ({size}) at non-singleton dimension {d}: "
-                                    f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not broadcast")
-    return error
 
 
 def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:

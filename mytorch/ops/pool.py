@@ -31,7 +31,7 @@ def _canvas(x: Any, kernel_size: Ints, stride: Ints, padding: Ints, dilation: In
     need = [max(n + 2 * p, (o - 1) * s + d * (k - 1) + 1)
             for n, k, s, p, d, o in zip(x.shape[2:], kernel_size, stride, padding, dilation, out)]
     if not any(padding) and tuple(need) == x.shape[2:]:
-        return x
+        return np.ascontiguousarray(x)  # a result takes the layout of its operand, and pooled images are contiguous
     canvas = np.full((*x.shape[:2], *need), fill, x.dtype)
     canvas[_inside(x.shape[2:], padding)] = x
     return canvas
@@ -136,21 +136,21 @@ def _flat_indices(places: Any, *, size: Ints, kernel_size: Ints, stride: Ints, p
     return flat
 
 
-_max_pool_op = Op("max_pool", max_pool, None)
-_max_pool_with_places_op = Op(
+_max_pool_op: Op = Op("max_pool", max_pool, None)
+_max_pool_with_places_op: Op = Op(
     "max_pool_with_indices", max_pool_with_places,
     lambda g, places, x_shape, kernel_size, stride, padding, dilation: None if g[0] is None else max_pool_grad_op(
         g[0], places, size=x_shape[2:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation),
     outputs="y places")
-max_pool_grad_op = Op(
+max_pool_grad_op: Op = Op(
     "max_pool_backward", max_pool_grad,
     lambda h, places, kernel_size, stride, padding, dilation: max_pool_take_op(
         h, places, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation), None)
-max_pool_take_op = Op(
+max_pool_take_op: Op = Op(
     "max_pool_take", _max_pool_take,
     lambda g, places, x_shape, kernel_size, stride, padding, dilation: max_pool_grad_op(
         g, places, size=x_shape[2:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation), None)
-_flat_indices_op = Op("max_pool_indices", _flat_indices, None)
+_flat_indices_op: Op = Op("max_pool_indices", _flat_indices, None)
 
 
 # ---- the mean of each window --------------------------------------------------------------------------------------------------
@@ -206,11 +206,11 @@ def avg_pool_grad(g: Any, *, size: Ints, kernel_size: Ints, stride: Ints, paddin
     return narrowed(share[_inside(size, padding)], g.dtype)
 
 
-avg_pool_op = Op(
+avg_pool_op: Op = Op(
     "avg_pool", avg_pool,
     lambda g, x_shape, kernel_size, stride, padding, include_pad, override: avg_pool_grad_op(
         g, size=x_shape[2:], kernel_size=kernel_size, stride=stride, padding=padding, include_pad=include_pad, override=override))
-avg_pool_grad_op = Op(
+avg_pool_grad_op: Op = Op(
     "avg_pool_backward", avg_pool_grad,
     lambda h, g_shape, kernel_size, stride, padding, include_pad, override: avg_pool_op(
         h, kernel_size=kernel_size, stride=stride, padding=padding, out=g_shape[2:], include_pad=include_pad, override=override))

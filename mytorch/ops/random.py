@@ -8,9 +8,9 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.autograd_engine import TensorBase
-from mytorch.inplace import check_inplace
 from mytorch.dtypes import get_default_dtype
 from mytorch.generator import Generator, default_generator
+from mytorch.inplace import check_inplace
 from mytorch.ops.common import Op, apply_inplace, bump, put_out, require_tensor
 from mytorch.ops.create import as_dtype, finished, sizes_of
 
@@ -75,10 +75,10 @@ def randint(*args: Any, generator: Any = None, out: Any = None, dtype: Any = Non
     """
     values = list(args)
     size = named.get("size", values.pop() if len(values) > 1 and isinstance(values[-1], (tuple, list)) else None)
-    if size is None:
+    high = named.get("high", values.pop() if values else None)
+    if size is None or high is None:
         raise TypeError("randint() received an invalid combination of arguments: expected (int high, tuple of ints size) "
                         "or (int low, int high, tuple of ints size)")
-    high = named.get("high", values.pop() if values else None)
     low = named.get("low", values.pop() if values else 0)
     low, high = int(low), int(high)
     if low >= high:
@@ -198,12 +198,13 @@ def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = 
 
 def random_(self: Any, from_: int | None = None, to: int | None = None, *, generator: Any = None, **named: Any) -> Any:
     """Fill with integers in [from, to), or [0, to), or the whole range of the dtype."""
-    low, high = named.get("from", from_), to
+    low: Any = named.get("from", from_)
+    high: Any = to
     if low is None and high is None:
         return _overwrite(self, source(generator).random_full(self._array.shape, self._array.dtype))
     if high is None:
         low, high = 0, low
-    return _overwrite(self, source(generator).randint(int(low or 0), int(high), self._array.shape, self._array.dtype))  # type: ignore[arg-type]
+    return _overwrite(self, source(generator).randint(int(low or 0), int(high), self._array.shape, self._array.dtype))
 
 
 def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:

@@ -44,9 +44,9 @@ def _blend_grad(g: Any, *, dim: int, size: int, places: Any, weights: Any) -> An
     return narrowed(dx.reshape(*g.shape[:dim], size, *g.shape[dim + 1:]), g.dtype)
 
 
-_blend_op = Op("upsample", _blend, lambda g, dim, size, places, weights: _blend_grad_op(
+_blend_op: Op = Op("upsample", _blend, lambda g, dim, size, places, weights: _blend_grad_op(
     g, dim=dim, size=size, places=places, weights=weights))
-_blend_grad_op = Op("upsample_backward", _blend_grad, lambda h, dim, size, places, weights: _blend_op(
+_blend_grad_op: Op = Op("upsample_backward", _blend_grad, lambda h, dim, size, places, weights: _blend_op(
     h, dim=dim, size=size, places=places, weights=weights))
 
 

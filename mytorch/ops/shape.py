@@ -12,13 +12,14 @@ from mytorch.ops.common import Op, apply, apply_inplace, cast, narrowed, put_out
 from mytorch.ops.views import (
     as_strided, as_strided_, as_strided_op, basic_op, broadcast_shapes, broadcast_tensors, broadcast_to, diagonal, diagonal_op,
     expand, expand_as, expand_op, flatten, fold_op, matrix_transpose, movedim, narrow, paste_diagonal_op, paste_op, permute,
-    permute_op, ravel, refuse_overlap, reshape, reshape_as, reshape_op, reversed_dims, select, shape_of, sizes_of, squeeze,
-    squeeze_, strided_paste_op, sum_to, t, t_, transpose, transpose_, unflatten, unfold, unfold_op, unsqueeze, unsqueeze_, view,
-    view_as, zeros_for,
+    permute_op, ravel, refuse_overlap, reshape, reshape_as, reshape_op, reversed_dims, select, shape_of, size_error, sizes_of,
+    squeeze, squeeze_, strided_paste_op, sum_to, t, t_, transpose, transpose_, unflatten, unfold, unfold_op, unsqueeze,
+    unsqueeze_, view, view_as, zeros_for,
 )
 from mytorch.ops.joining import (
-    atleast_1d, atleast_2d, atleast_3d, cat, cat_op, check_tensors, chunk, dstack, hstack, listed, split, split_op, stack,
-    stack_op, tensor_split, unbind, unbind_op, vstack,
+    atleast_1d, atleast_2d, atleast_3d, block_diag, cartesian_prod, cat, cat_op, check_tensors, chunk, column_stack, combinations,
+    dsplit, dstack, hsplit, hstack, listed, row_stack, split, split_op, split_with_sizes, stack, stack_op, tensor_split, unbind,
+    unbind_op, vsplit, vstack,
 )
 
 __mytorch__ = True
@@ -173,6 +174,39 @@ def trace(input: Any) -> Any:  # noqa: A002
     return diagonal(input).sum()
 
 
+def diagflat(input: Any, offset: int = 0) -> Any:  # noqa: A002
+    """The matrix with all elements of the input on its diagonal."""
+    return diag_embed(reshape(input, -1), offset)
+
+
+def _written(input: Any, part: Any, src: Any, name: str) -> Any:  # noqa: A002
+    """The copy of which `part` is a view, after src was written to it."""
+    if part._array.shape != src._array.shape:
+        raise RuntimeError(f"{name}: expected src to have a size equal to the slice of self. src size = {list(src._array.shape)}, "
+                           f"slice size = {list(part._array.shape)}")
+    part.copy_(src)
+    return input
+
+
+def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:  # noqa: A002
+    """A copy with `src` at one index of a dimension. Derivative: g elsewhere; g there."""
+    y = input.clone()
+    return _written(y, select(y, dim, index), src, "select_scatter")
+
+
+def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:  # noqa: A002
+    """A copy with `src` in a slice of a dimension. Derivative: g elsewhere; g there."""
+    y = input.clone()
+    d = wrap_dim(dim, y._array.ndim)
+    return _written(y, y[(slice(None),) * d + (slice(start, end, step),)], src, "slice_scatter")
+
+
+def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:  # noqa: A002
+    """A copy with `src` on a diagonal. Derivative: g elsewhere; g there."""
+    y = input.clone()
+    return _written(y, diagonal(y, offset, dim1, dim2), src, "diagonal_scatter")
+
+
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """Coordinate grids of 1-d tensors; indexing 'ij' (rows first, torch's default) or 'xy'."""
     xs = [x if x._array.ndim else reshape(x, 1) for x in listed(tensors)]
@@ -239,6 +273,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             d = ndim - 1 - i
             y = y.index_select(d, _pad_places(y._array.shape[d], before, after, mode, y))
     return y
+
+
+def constant_pad_nd(input: Any, pad: Sequence[int], value: float = 0) -> Any:  # noqa: A002
+    """`pad` with a constant."""
+    return globals()["pad"](input, pad, "constant", value)
 
 
 def _pad_places(size: int, before: int, after: int, mode: str, like: Any) -> Any:

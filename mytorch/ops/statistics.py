@@ -14,20 +14,7 @@ from mytorch.ops.elementwise import exp, isnan, kept_op, lerp, pow, sgn, where  
 from mytorch.ops.extrema import tie_share
 from mytorch.ops.index import gather
 from mytorch.ops.sorting import sort
-from mytorch.ops.sums import (
-    Dims,
-    converted,
-    count,
-    kept_shape,
-    left_shape,
-    mean,
-    mean_op,
-    numpy_names,
-    one_dim,
-    reduced_dims,
-    refused,
-    spread,
-)
+from mytorch.ops.sums import Dims, converted, count, kept_shape, left_shape, mean, mean_op, numpy_names, one_dim, reduced_dims, refused, spread
 
 __mytorch__ = True
 

@@ -11,19 +11,7 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
-from mytorch.ops.common import (
-    FLOAT32,
-    FLOAT64,
-    Op,
-    TensorBase,
-    apply,
-    narrowed,
-    put_out,
-    require_tensor,
-    widened,
-    wrap_dim,
-    wrap_dims,
-)
+from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims
 from mytorch.ops.elementwise import isnan, kept_op, to_dtype, where
 from mytorch.ops.shape import expand_op, permute_op, shape_of
 

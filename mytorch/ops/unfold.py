@@ -43,9 +43,9 @@ def _col2im(x: Any, *, size: Ints, kernel_size: Ints, dilation: Ints, padding: I
     return narrowed(canvas[(slice(None), slice(None), *[slice(p, p + n) for n, p in zip(size, padding)])], x.dtype)
 
 
-_im2col_op = Op("im2col", _im2col, lambda g, x_shape, kernel_size, dilation, padding, stride: _col2im_op(
+_im2col_op: Op = Op("im2col", _im2col, lambda g, x_shape, kernel_size, dilation, padding, stride: _col2im_op(
     g, size=x_shape[2:], kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride))
-_col2im_op = Op("col2im", _col2im, lambda g, kernel_size, dilation, padding, stride: _im2col_op(
+_col2im_op: Op = Op("col2im", _col2im, lambda g, kernel_size, dilation, padding, stride: _im2col_op(
     g, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride))
 
 

@@ -22,6 +22,20 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return x._array.shape if isinstance(x, TensorBase) else np.shape(x)
 
 
+def size_error(error: ValueError, *operands: Any) -> Exception:
+    """torch's error for operands that do not broadcast, in place of NumPy's; any other error as it is."""
+    shapes = [np.shape(x) for x in operands]
+    ndim = max(len(shape) for shape in shapes)
+    padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
+    for d in range(ndim - 1, -1, -1):
+        sizes = [shape[d] for shape in padded if shape[d] != 1]
+        for size in sizes:
+            if size != sizes[0]:
+                return RuntimeError(f"The size of tensor a ({sizes[0]}) must match the size of tensor b ({size}) at non-singleton dimension {d}: "
+                                    f"shapes {', '.join(str(list(shape)) for shape in shapes)} do not broadcast")
+    return error
+
+
 def zeros_for(like: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape, an array or a Tensor as `like` is, of its dtype."""
     if isinstance(like, TensorBase):
@@ -113,7 +127,10 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """All tensors expanded to their common shape."""
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
-    shape = broadcast_shapes(*[t._array.shape for t in tensors])
+    try:
+        shape = np.broadcast_shapes(*[t._array.shape for t in tensors])
+    except ValueError as error:
+        raise size_error(error, *[t._array for t in tensors]) from None
     return tuple(expand(t, shape) for t in tensors)
 
 

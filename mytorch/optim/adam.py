@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks
-from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
 from mytorch.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ class Adam(Optimizer):
         check_options({"lr": lr, "eps": eps, "weight_decay": weight_decay})
         if isinstance(lr, Tensor) and foreach and not capturable:
             raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_betas(betas)
         if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
             raise ValueError("betas must be either both floats or both Tensors")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,

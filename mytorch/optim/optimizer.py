@@ -102,6 +102,8 @@ class Optimizer:
         NotImplementedError: for differentiable=True and capturable=True. foreach and fused change no number and are accepted.
     """
 
+    _counters: tuple[str, ...] = ("step",)  # the state that has no number per weight, and so no dtype of the parameter
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         _check_implementation(defaults)
         self.defaults = defaults
@@ -165,15 +167,15 @@ class Optimizer:
 
     def _update_wide(self, param: Array, grad: Array, state: dict[str, Array], group: Group) -> None:
         """The update of a parameter whose numbers NumPy would round badly: 16 bits in float32, complex as pairs of reals."""
-        stored = {"": param, **{name: array for name, array in state.items() if name != "step"}}
+        stored = {"": param, **{name: array for name, array in state.items() if name not in self._counters}}
         wide = {name: _widen(array) for name, array in stored.items()}
         wide_state = {**state, **wide}
         del wide_state[""]
         self._update(wide[""], _widen(grad), wide_state, group)
         for name, array in wide_state.items():
             if name not in state:
-                state[name] = array if name == "step" else np.empty_like(param)
-            if name != "step":
+                state[name] = array if name in self._counters else np.empty_like(param)
+            if name not in self._counters:
                 _narrow(array, state[name])
         _narrow(wide[""], param)
 
@@ -383,6 +385,13 @@ def check_options(options: dict[str, Any]) -> None:
             raise ValueError("Tensor lr must be 1-element")
         if not value >= 0.0:
             raise ValueError(f"Invalid {names.get(name, f'{name} value')}: {value}")
+
+
+def check_betas(betas: Any) -> None:
+    """Refuse decay rates outside [0, 1), with torch's text."""
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
 
 def _widen(array: Array) -> Array:

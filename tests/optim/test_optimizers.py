@@ -16,7 +16,8 @@ from mytorch import nn, optim
 from mytorch.optim import optimizer as optimizer_file
 from mytorch.optim.blocks import blocks
 
-KINDS = (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad)
+KINDS = (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.Adamax, optim.NAdam, optim.RAdam,
+         optim.Rprop, optim.ASGD)
 
 
 def parameter(array: Any, gradient: Any = None) -> Any:

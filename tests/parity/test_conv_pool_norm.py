@@ -133,7 +133,8 @@ DIFFERENTIABLE = [
     ("glu", [(4, 3)], {"dim": 0}),
 ]
 IDS = [f"{i}-{row[0]}" for i, row in enumerate(DIFFERENTIABLE)]
-NO_SECOND = {"hardsigmoid", "max_unpool1d", "max_unpool2d", "embedding_bag", "channel_shuffle", "fold", "bilinear"}  # torch, or its CPU build, has none
+# torch, or its CPU build, has no second derivative of these
+NO_SECOND = {"hardsigmoid", "max_unpool1d", "max_unpool2d", "embedding_bag", "channel_shuffle", "fold", "bilinear"}
 
 
 def inputs(spec, dtype):
@@ -206,7 +207,8 @@ def test_half_precision_is_within_its_rounding(name, kind):
     equal(*results, 2e-2 if kind == "bfloat16" else 2e-3, 4e-2 if kind == "bfloat16" else 5e-3)
 
 
-WEIGHTED_NORMS = [("layer_norm", (2, 3, 4), {"normalized_shape": (3, 4)}, (3, 4), True), ("rms_norm", (2, 3), {"normalized_shape": (3,)}, (3,), False),
+WEIGHTED_NORMS = [("layer_norm", (2, 3, 4), {"normalized_shape": (3, 4)}, (3, 4), True),
+                  ("rms_norm", (2, 3), {"normalized_shape": (3,)}, (3,), False),
                   ("group_norm", (2, 4, 3), {"num_groups": 2}, (4,), True)]
 
 

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from tests.parity.outcome import assert_same  # noqa: E402
 
-OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad")
+OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD")
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------------------------
@@ -87,6 +87,20 @@ def assert_trains_as_torch(name: str, options: dict[str, Any], tolerance: float,
         ("Adagrad", {"lr_decay": 0.01}),
         ("Adagrad", {"weight_decay": 0.1, "initial_accumulator_value": 0.5}),
         ("Adagrad", {"maximize": True}),
+        ("Adadelta", {}),
+        ("Adadelta", {"lr": 0.3, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
+        ("Adamax", {}),
+        ("Adamax", {"betas": (0.8, 0.9), "weight_decay": 0.1, "maximize": True}),
+        ("NAdam", {}),
+        ("NAdam", {"momentum_decay": 0.1, "weight_decay": 0.1, "maximize": True}),
+        ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+        ("RAdam", {}),
+        ("RAdam", {"betas": (0.8, 0.99), "weight_decay": 0.1, "maximize": True}),
+        ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+        ("Rprop", {}),
+        ("Rprop", {"etas": (0.7, 1.5), "step_sizes": (1e-3, 0.02), "maximize": True}),
+        ("ASGD", {}),
+        ("ASGD", {"t0": 20, "lambd": 0.01, "weight_decay": 0.1, "maximize": True}),
     ],
 )
 def test_float32_training_gives_torchs_numbers(name: str, options: dict[str, Any]) -> None:
@@ -453,7 +467,7 @@ L.ChainedScheduler([L.StepLR(o, 3)], o2)
 (do('s = L.OneCycleLR(o, .5, 10); o.step(); s.step(); s = L.OneCycleLR(o, .5, 10, last_epoch=2)'), s.state_dict(), o.param_groups[0]['momentum'])
 copy.deepcopy(L.StepLR(o, 3)).state_dict()
 L.LambdaLR(o, Half()).state_dict()
-""".strip().splitlines()  # noqa: E501 - one scenario, one line
+""".strip().splitlines()
 
 
 class Half:

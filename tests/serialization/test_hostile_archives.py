@@ -11,20 +11,7 @@ import pytest
 
 from mytorch.serialization import archive, load, save
 from mytorch.tensor import _wrap
-from tests.serialization.files import (
-    DOCUMENTED,
-    NUMBERS,
-    PKL,
-    integer,
-    items,
-    name,
-    packed,
-    peak_memory,
-    storage,
-    tensor,
-    text,
-    zipped,
-)
+from tests.serialization.files import DOCUMENTED, NUMBERS, PKL, integer, items, name, packed, peak_memory, storage, tensor, text, zipped
 
 
 def damaged(data: bytes, message: str) -> None:

@@ -21,21 +21,7 @@ import pytest
 
 from mytorch.serialization import archive, load, machine
 from mytorch.serialization.rebuild import allowed_globals
-from tests.serialization.files import (
-    DOCUMENTED,
-    NUMBERS,
-    call,
-    integer,
-    items,
-    name,
-    packed,
-    peak_memory,
-    refused,
-    run,
-    storage,
-    tensor,
-    text,
-)
+from tests.serialization.files import DOCUMENTED, NUMBERS, call, integer, items, name, packed, peak_memory, refused, run, storage, tensor, text
 
 
 def test_the_assembler_of_these_tests_makes_loadable_files() -> None:

@@ -15,20 +15,7 @@ from mytorch import dtypes
 from mytorch.serialization import archive, load, opcodes, save
 from mytorch.serialization.rebuild import allowed_globals
 from mytorch.tensor import Tensor, _wrap
-from tests.serialization.files import (
-    DOCUMENTED,
-    NUMBERS,
-    call,
-    integer,
-    items,
-    name,
-    packed,
-    peak_memory,
-    run,
-    storage,
-    tensor,
-    text,
-)
+from tests.serialization.files import DOCUMENTED, NUMBERS, call, integer, items, name, packed, peak_memory, run, storage, tensor, text
 
 
 def valid_files() -> list[bytes]:

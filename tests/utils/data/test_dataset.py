@@ -5,16 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mytorch
-from mytorch.utils.data import (
-    ChainDataset,
-    ConcatDataset,
-    Dataset,
-    IterableDataset,
-    StackDataset,
-    Subset,
-    TensorDataset,
-    random_split,
-)
+from mytorch.utils.data import ChainDataset, ConcatDataset, Dataset, IterableDataset, StackDataset, Subset, TensorDataset, random_split
 
 
 class Squares(Dataset):

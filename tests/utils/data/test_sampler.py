@@ -7,15 +7,7 @@ from collections import Counter
 import pytest
 
 import mytorch
-from mytorch.utils.data import (
-    BatchSampler,
-    DistributedSampler,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    SubsetRandomSampler,
-    WeightedRandomSampler,
-)
+from mytorch.utils.data import BatchSampler, DistributedSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
 
 
 def test_sampler_without_iterator_says_what_to_write():
