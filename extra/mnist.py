@@ -49,14 +49,16 @@ def mlp() -> nn.Module:
 def cnn() -> nn.Module:
     """Two convolutions that find small shapes wherever they are, and two layers that judge what was found where."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, kernel_size=3, padding=1),  # (B, 1, 28, 28) -> (B, 16, 28, 28)
+        nn.Conv2d(1, 16, kernel_size=5),  # (B, 1, 28, 28) -> (B, 16, 24, 24)
+        nn.BatchNorm2d(16),
         nn.ReLU(),
-        nn.MaxPool2d(2),  # (B, 16, 14, 14)
-        nn.Conv2d(16, 32, kernel_size=3, padding=1),  # (B, 32, 14, 14)
+        nn.MaxPool2d(2),  # (B, 16, 12, 12)
+        nn.Conv2d(16, 32, kernel_size=5),  # (B, 32, 8, 8)
+        nn.BatchNorm2d(32),
         nn.ReLU(),
-        nn.MaxPool2d(2),  # (B, 32, 7, 7)
-        nn.Flatten(),  # (B, 1568)
-        nn.Linear(1568, 64),
+        nn.MaxPool2d(2),  # (B, 32, 4, 4)
+        nn.Flatten(),  # (B, 512)
+        nn.Linear(512, 64),
         nn.ReLU(),
         nn.Linear(64, 10),
     )

@@ -74,7 +74,7 @@ def require_cpu(where: Any) -> device:
     """The device asked for, if it is one that this build has.
 
     Raises:
-        NoCudaError: (a RuntimeError) for CUDA devices. RuntimeError: for every other device but the CPU.
+        NoCudaError: (a RuntimeError) for CUDA devices. NotImplementedError: for every other device but the CPU.
     """
     if where is None or where is CPU:
         return CPU
@@ -84,4 +84,4 @@ def require_cpu(where: Any) -> device:
     if wanted.type == "cuda":
         raise NoCudaError(f"device '{wanted}' asked for, but mytorch computes on the CPU and was not compiled with CUDA enabled "
                            "(torch.cuda.is_available() is False): use device='cpu'")
-    raise RuntimeError(f"device '{wanted}' asked for, but mytorch has only the device 'cpu'")
+    raise NotImplementedError(f"device '{wanted}' asked for, but mytorch has only the device 'cpu': use device='cpu'")

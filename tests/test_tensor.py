@@ -265,3 +265,26 @@ def test_huge_sizes_raise_and_leave_the_process_usable():
     with pytest.raises(RuntimeError, match="negative"):
         torch.zeros(-1)
     assert torch.zeros(2).sum().item() == 0
+
+
+@pytest.mark.parametrize("kind", [int, float, complex])
+def test_python_numbers_are_made_of_one_element_only(kind):
+    assert kind(torch.tensor([[3.0]])) == 3
+    with pytest.raises(ValueError, match=r"only one element tensors can be converted to Python scalars.*\[2\]"):
+        kind(torch.ones(2))
+
+
+def test_the_method_unfold_slides_a_window_along_a_dimension():
+    x = torch.arange(6.0, requires_grad=True)
+    windows = x.unfold(0, 3, 2)
+    assert windows.tolist() == [[0, 1, 2], [2, 3, 4]]
+    windows.sum().backward()
+    assert x.grad.tolist() == [1, 1, 2, 1, 1, 0]
+    with pytest.raises(RuntimeError, match="maximum size for tensor at dimension 0 is 6 but size is 9"):
+        x.unfold(0, 9, 1)
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu", "meta"])
+def test_devices_that_this_build_lacks_are_refused_by_name(name):
+    with pytest.raises(NotImplementedError, match=f"device '{name}'"):
+        torch.ones(2, device=name)

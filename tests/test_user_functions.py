@@ -33,6 +33,7 @@ def test_first_and_second_derivative_of_a_saved_output():
     (h,) = torch.autograd.grad(g.sum(), x)
     assert torch.allclose(g, y) and torch.allclose(h, y)
     assert y.grad_fn.name() == "ExpBackward"
+    assert repr(y.grad_fn).startswith("<torch.autograd.function.ExpBackward object at 0x")
 
 
 def test_the_context_is_the_node():

@@ -55,6 +55,9 @@ class UserNode(Node, FunctionCtx):
     _saved: list[Any] | None = None
     needs_input_grad: tuple[bool, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{self.name()} object at {id(self):#x}>"
+
     def keep(self, outputs: Sequence[Any]) -> None:
         """Store what was saved. An output is stored without its node, so that no reference cycle exists."""
         kept: list[Any] = []

@@ -54,6 +54,7 @@ from mytorch.nn.padding import (
     as ReplicationPad2d, ReplicationPad3d as ReplicationPad3d, ZeroPad1d as ZeroPad1d, ZeroPad2d as ZeroPad2d, ZeroPad3d as
     ZeroPad3d,
 )
+from mytorch.nn.parallel import DataParallel as DataParallel
 from mytorch.nn.parameter import Buffer as Buffer, Parameter as Parameter
 from mytorch.nn.pooling import (
     AdaptiveAvgPool1d as AdaptiveAvgPool1d, AdaptiveAvgPool2d as AdaptiveAvgPool2d, AdaptiveAvgPool3d as AdaptiveAvgPool3d,

@@ -225,14 +225,19 @@ def _negate(x: Any) -> Any:
     return np.negative(x)
 
 
-def _keep_sign(x: Any) -> Any:
-    if x.dtype.kind == "b":
-        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
-    return x
-
-
 neg = unary("neg", np.negative, lambda g: -g, "-x. Derivative: -g.", careful=_negate)
-positive = unary("positive", np.positive, lambda g: g, "+x: the same values. Derivative: g.", careful=_keep_sign)
+
+
+def positive(input: Any) -> Any:  # noqa: A002
+    """+x: the tensor itself.
+
+    Raises:
+        RuntimeError: for a bool tensor.
+    """
+    require_tensor("positive", input)
+    if input._array.dtype.kind == "b":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
 
 
 def _abs_formula(g: Any, x: Any) -> Any:
@@ -315,7 +320,8 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0), out=...)
 
 
-relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, ~(y <= 0)), "max(x, 0); NaN stays NaN. Derivative: g where x > 0, and where x is NaN.")
+relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, ~(y <= 0)),
+             "max(x, 0); NaN stays NaN. Derivative: g where x > 0, and where x is NaN.")
 erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
             "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
 erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),

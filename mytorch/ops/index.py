@@ -102,6 +102,9 @@ def _check_index(name: str, x: Any, dim: int, index: Any, src: Any = None) -> in
             raise RuntimeError(f"Size does not match at dimension {i} expected index {list(places.shape)} to be no larger than self "
                                f"{list(x._array.shape)} apart from dimension {d}")
     if isinstance(src, TensorBase) and places.size:
+        if max(src._array.ndim, 1) != max(places.ndim, 1):
+            raise RuntimeError(f"Index tensor must have the same number of dimensions as src tensor: index {list(places.shape)}, "
+                               f"src {list(src._array.shape)}")
         if any(n > m for n, m in zip(places.shape, src._array.shape, strict=False)):
             raise RuntimeError(f"Expected index {list(places.shape)} to be no larger than src {list(src._array.shape)}")
         if src._array.dtype != x._array.dtype:

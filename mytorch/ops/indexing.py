@@ -48,19 +48,36 @@ def _index_put(x: Any, values: Any, *indices: Any, key: tuple[Any, ...], accumul
     return y
 
 
-def _index_put_formula(g: Any, indices: Any, key: tuple[Any, ...], accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:
-    places = indices[2:]
+class _Indexed(Op):
+    """An operation whose formula may name `places`: the index tensors, which follow the named inputs and are all that is kept of them."""
+
+    __slots__ = ()
+
+    def plan(self, mask: int, count: int) -> tuple[list[int], list[int], bool, bool]:
+        if (mask, count) not in self._plans:
+            ins, *others = super().plan(mask, count)
+            self._plans[mask, count] = ([*ins, *range(len(self.inputs), count)], *others)  # type: ignore[assignment]
+        return self._plans[mask, count]
+
+    def _finder(self, name: str) -> Any:
+        if name != "places":
+            return super()._finder(name)
+        first, last = len(self.inputs), -2 - self.output_count
+        return lambda saved, needs: saved[first:last]
+
+
+def _index_put_formula(g: Any, places: Any, key: tuple[Any, ...], accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:
     kept = None
     if needs[0]:
         kept = g if accumulate else index_put_op(g, 0.0, *places, key=key, accumulate=False)
     return [kept, index_op(g, *places, key=key) if needs[1] else None] + [None] * len(places)
 
 
-index_op = Op("index", lambda x, *indices, key: np.asarray(x[_filled(key, indices)]), inputs="x",
-              joint=lambda g, x_shape, inputs, key: [
-                  index_put_op(zeros_for(g, x_shape), g, *inputs[1:], key=key, accumulate=True)] + [None] * (len(inputs) - 1))
-index_put_op: Op = Op("index_put", _index_put, inputs="x values",
-                  joint=lambda g, inputs, key, accumulate, needs: _index_put_formula(g, inputs, key, accumulate, needs))
+index_op = _Indexed("index", lambda x, *indices, key: np.asarray(x[_filled(key, indices)]), inputs="x",
+                    joint=lambda g, x_shape, places, key: [
+                        index_put_op(zeros_for(g, x_shape), g, *places, key=key, accumulate=True)] + [None] * len(places))
+index_put_op: Op = _Indexed("index_put", _index_put, inputs="x values",
+                            joint=lambda g, places, key, accumulate, needs: _index_put_formula(g, places, key, accumulate, needs))
 
 
 def _parse(x: Any, key: Any) -> tuple[tuple[Any, ...], list[Any]]:

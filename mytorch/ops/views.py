@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state
-from mytorch.autograd_engine import register
+from mytorch.autograd_engine import register, requires_grad
 from mytorch.engine_state import state
 from mytorch.ops.common import FLOAT16, Op, TensorBase, apply, bump, narrowed, widened, wrap_dim, wrap_dims
 
@@ -70,8 +70,17 @@ def _sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     return narrowed(np.asarray(wide.sum(axis=axes, keepdims=True)).reshape(shape), x.dtype)
 
 
+def _expand(x: Any, *, shape: tuple[int, ...]) -> Any:
+    if math.prod(shape) == x.size:  # nothing is repeated
+        return x.reshape(shape)
+    y = np.broadcast_to(x, shape)
+    if x.flags.writeable:  # parts of it may be written; whoever writes to all of it is refused
+        y.flags.writeable = True
+    return y
+
+
 sum_to: Op = Op("sum_to", _sum_to, lambda g, x_shape: expand_op(g, shape=x_shape))
-expand_op: Op = Op("expand", lambda x, *, shape: np.broadcast_to(x, shape), lambda g, x_shape: sum_to(g, shape=x_shape), view=True)
+expand_op: Op = Op("expand", _expand, lambda g, x_shape: sum_to(g, shape=x_shape), view=True)
 register(sum_to=sum_to)
 
 
@@ -271,10 +280,21 @@ def unsqueeze(input: Any, dim: int) -> Any:  # noqa: A002
     return apply(reshape_op, (input,), {"shape": (*shape[:d], 1, *shape[d:])})
 
 
+def _refuse_shape_change(x: Any) -> None:
+    """What in-place writes refuse of a view, changes of its shape refuse too."""
+    view = x._view
+    if view is None or not state.grad_enabled:
+        return
+    if view.root._edge is None and view.root._requires_grad:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation. "
+                           "Change its shape under torch.no_grad(), or take a view of it.")
+    if view.refusal is not None and (requires_grad(x) or requires_grad(view.root)):
+        raise RuntimeError(f"Output 0 of this operation {view.refusal}")
+
+
 def _set_shape_inplace(x: Any, fresh: Any) -> Any:
     """Give x the shape of a fresh view of it. The old shape lives on in a hidden root, on which x is that view from now on."""
-    if fresh is x:
-        return x
+    _refuse_shape_change(x)
     if x._edge is None and x._requires_grad:
         if state.grad_enabled:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. "
@@ -353,7 +373,7 @@ def t(input: Any) -> Any:  # noqa: A002
     """The transpose of a matrix; a tensor of fewer dimensions itself."""
     if input._array.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._array.ndim}D")
-    return transpose(input, 0, 1) if input._array.ndim == 2 else input
+    return transpose(input, 0, max(input._array.ndim - 1, 0))
 
 
 def reversed_dims(input: Any) -> Any:  # noqa: A002
@@ -494,42 +514,88 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:  # noqa: A0
     return apply(unfold_op, (input,), {"dim": d, "size": size, "step": step})
 
 
-def _strided(x: Any, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
-    if len(size) != len(stride):
-        raise RuntimeError(f"mismatch in length of strides and shape: {list(size)} and {list(stride)}")
-    if any(s < 0 for s in stride) or any(n < 0 for n in size) or (offset is not None and offset < 0):
-        raise RuntimeError("as_strided: Negative sizes, strides and offsets are not supported, "
-                           f"got size {list(size)}, stride {list(stride)}, storage_offset {offset}")
+def memory_of(x: ndarray[Any, Any]) -> ndarray[Any, Any]:
+    """The array that owns the memory of x."""
     base = x
-    while isinstance(base.base, ndarray):
-        base = base.base
-    flat = (base if base.flags.c_contiguous else np.ascontiguousarray(x)).reshape(-1).view(x.dtype)
-    start = (x.__array_interface__["data"][0] - flat.__array_interface__["data"][0]) // x.itemsize if offset is None else offset
-    last = start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if math.prod(size) else start
-    if last >= max(flat.size, 1):
+    while base.base is not None:
+        owner: Any = base.base
+        if not isinstance(owner, ndarray):
+            owner = getattr(owner, "base", None)  # NumPy's as_strided puts an object of its own in between
+        if not isinstance(owner, ndarray):
+            break
+        base = owner
+    return base
+
+
+def _flat_memory(x: ndarray[Any, Any]) -> ndarray[Any, Any]:
+    """The whole memory that x lies in, in one dimension."""
+    base = memory_of(x)
+    return base.transpose(sorted(range(base.ndim), key=lambda d: -base.strides[d])).reshape(-1).view(x.dtype)
+
+
+def _start(x: ndarray[Any, Any], flat: ndarray[Any, Any]) -> int:
+    """Where x begins in its memory, in elements."""
+    return int(x.__array_interface__["data"][0] - flat.__array_interface__["data"][0]) // x.itemsize
+
+
+def _reach(size: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """The place of the last element, from the first; -1 if there is none."""
+    return sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if math.prod(size) else -1
+
+
+def _strided(x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], shift: int, own: tuple[int, ...]) -> Any:
+    flat = _flat_memory(x)
+    start = _start(x, flat) + shift
+    if start < 0 or start + _reach(size, stride) >= max(flat.size, 1):
         raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {start} are out of bounds for "
                            f"storage of size {flat.size * x.itemsize}")
     return np.lib.stride_tricks.as_strided(flat[start:], size, [s * x.itemsize for s in stride])
 
 
-def _strided_paste(g: Any, *, shape: tuple[int, ...], size: Any, stride: Any, offset: Any) -> Any:
-    count = math.prod(shape)
-    places = _strided(np.arange(count), size, stride, offset or 0)
-    y = np.zeros(count, g.dtype)
-    np.add.at(y, places, g)
-    return y.reshape(shape)
+def _strided_paste(g: Any, *, shape: tuple[int, ...], own: tuple[int, ...], size: tuple[int, ...], stride: tuple[int, ...], shift: int,
+                   share: str) -> Any:
+    """g, laid out by size and stride, added into a memory, which is read by shape and own; `shift` lies between the two beginnings.
+
+    Where one of the two has several elements at one place, the original's (its side is `share`), they share what is there.
+    """
+    low = min(0, shift)
+    there = _places(size, stride, shift - low)
+    here = _places(shape, own, -low)
+    counts = np.bincount((here if share == "output" else there).reshape(-1), minlength=1)
+    wide = widened(g)
+    memory = np.zeros(int(max(there.max(initial=0), here.max(initial=0))) + 1, wide.dtype)
+    np.add.at(memory, there, wide / counts[there] if share == "input" and counts.max() > 1 else wide)
+    y = memory[here]
+    return narrowed(y / counts[here] if share == "output" and counts.max() > 1 else y, g.dtype)
 
 
-as_strided_op: Op = Op("as_strided", lambda x, *, size, stride, offset: _strided(x, size, stride, offset),
-                   lambda g, x_shape, size, stride, offset: strided_paste_op(g, shape=x_shape, size=size, stride=stride, offset=offset), view=True)
-strided_paste_op: Op = Op("as_strided_backward", _strided_paste,
-                      lambda g, size, stride, offset: as_strided_op(g, size=size, stride=stride, offset=offset))
+def _places(size: tuple[int, ...], stride: tuple[int, ...], start: int) -> Any:
+    places = np.full((), start, np.int64)
+    for n, step in zip(size, stride, strict=True):
+        places = places[..., None] + np.arange(n) * step
+    return places
+
+
+as_strided_op: Op = Op("as_strided", _strided, lambda g, x_shape, size, stride, shift, own: strided_paste_op(
+    g, shape=x_shape, own=own, size=size, stride=stride, shift=shift, share="output"), view=True)
+strided_paste_op: Op = Op("as_strided_backward", _strided_paste, lambda g, shape, own, size, stride, shift, share: strided_paste_op(
+    g, shape=size, own=stride, size=shape, stride=own, shift=-shift, share="input" if share == "output" else "output"))
 
 
 def as_strided(input: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Any:  # noqa: A002
     """A view of the same memory with sizes and strides (in elements) chosen freely.
 
+    Derivative: g added up at each place of the memory; what lies outside of the input is lost.
     Raises:
         RuntimeError: if it would reach outside the memory.
     """
-    return apply(as_strided_op, (input,), {"size": tuple(size), "stride": tuple(stride), "offset": storage_offset})
+    size, stride = tuple(size), tuple(stride)
+    if len(size) != len(stride):
+        raise RuntimeError(f"mismatch in length of strides and shape: {list(size)} and {list(stride)}")
+    if any(s < 0 for s in stride) or any(n < 0 for n in size) or (storage_offset is not None and storage_offset < 0):
+        raise RuntimeError("as_strided: Negative sizes, strides and offsets are not supported, "
+                           f"got size {list(size)}, stride {list(stride)}, storage_offset {storage_offset}")
+    x = input._array
+    shift = 0 if storage_offset is None else storage_offset - _start(x, _flat_memory(x))
+    own = tuple(s // x.itemsize for s in x.strides)
+    return apply(as_strided_op, (input,), {"size": size, "stride": stride, "shift": shift, "own": own})

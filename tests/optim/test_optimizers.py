@@ -94,6 +94,49 @@ def adagrad(x: float, gradients: list[float]) -> float:
     return x
 
 
+def adadelta(x: float, gradients: list[float]) -> float:
+    v = u = 0.0
+    for g in gradients:
+        v = 0.8 * v + 0.2 * g * g
+        d = math.sqrt(u + 1e-3) / math.sqrt(v + 1e-3) * g
+        u = 0.8 * u + 0.2 * d * d
+        x -= 0.5 * d
+    return x
+
+
+def adamax(x: float, gradients: list[float]) -> float:
+    m = u = 0.0
+    for t, g in enumerate(gradients, 1):
+        m = 0.8 * m + 0.2 * g
+        u = max(0.9 * u, abs(g) + 1e-3)
+        x -= 0.01 / (1 - 0.8**t) * m / u
+    return x
+
+
+def nadam(x: float, gradients: list[float]) -> float:
+    m = v = 0.0
+    product = 1.0
+    for t, g in enumerate(gradients, 1):
+        m = 0.8 * m + 0.2 * g
+        v = 0.9 * v + 0.1 * g * g
+        mu = 0.8 * (1 - 0.5 * 0.96 ** (t * 0.1))
+        after = 0.8 * (1 - 0.5 * 0.96 ** ((t + 1) * 0.1))
+        product = float(np.float32(product) * np.float32(mu))  # state in float32, as torch keeps it
+        m_hat = after * m / (1 - product * after) + (1 - mu) * g / (1 - product)
+        x -= 0.01 * m_hat / (math.sqrt(v / (1 - 0.9**t)) + 1e-3)
+    return x
+
+
+def rprop(x: float, gradients: list[float]) -> float:
+    d = 0.01
+    before = 0.0
+    for g in gradients:
+        d = min(max(d * (1.5 if g * before > 0 else 0.7 if g * before < 0 else 1), 0.008), 0.02)
+        before = 0.0 if g * before < 0 else g
+        x -= d * math.copysign(1, before) * (before != 0)
+    return x
+
+
 @pytest.mark.parametrize(
     ("formula", "make"),
     [
@@ -104,6 +147,10 @@ def adagrad(x: float, gradients: list[float]) -> float:
         (adamw, lambda p: optim.AdamW(p, 0.01, weight_decay=0.5)),
         (rmsprop, lambda p: optim.RMSprop(p, 0.01, 0.9, 1e-3, momentum=0.5, centered=True)),
         (adagrad, lambda p: optim.Adagrad(p, 0.01, 0.1, initial_accumulator_value=0.25, eps=1e-3)),
+        (adadelta, lambda p: optim.Adadelta(p, 0.5, 0.8, eps=1e-3)),
+        (adamax, lambda p: optim.Adamax(p, 0.01, (0.8, 0.9), eps=1e-3)),
+        (nadam, lambda p: optim.NAdam(p, 0.01, (0.8, 0.9), eps=1e-3, momentum_decay=0.1)),
+        (rprop, lambda p: optim.Rprop(p, 0.01, (0.7, 1.5), (0.008, 0.02))),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -130,7 +177,7 @@ def test_maximize_is_a_step_along_the_opposite_gradient(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_quadratic_is_minimized(kind: Any) -> None:
     p = parameter([3.0, -2.0])
-    optimizer = kind([p], lr=0.3)
+    optimizer = kind([p], lr=10.0 if kind is optim.Adadelta else 0.3)  # Adadelta's steps begin at the root of eps
     for _ in range(400):
         optimizer.zero_grad()
         (p * p).sum().backward()
@@ -182,7 +229,8 @@ def test_strided_parameters_and_gradients_get_the_same_numbers(kind: Any, shape:
 def test_a_broadcast_gradient_is_only_read(kind: Any) -> None:
     p = parameter(np.ones((300, 200)))
     p.grad = torch.tensor(0.5, dtype=torch.float64).expand(300, 200)
-    optimizer = kind([p], lr=0.1, weight_decay=0.1, maximize=True)
+    decay = {} if kind is optim.Rprop else {"weight_decay": 0.1}
+    optimizer = kind([p], lr=0.1, maximize=True, **decay)
     optimizer.step()
     assert p.grad[0, 0].item() == 0.5
     assert np.unique(p.detach().numpy()).size == 1

@@ -318,6 +318,7 @@ def run_method(report, op, args, kwargs):
     name = getattr(op.method_variant, "__name__", None)
     if name is None or name == "<lambda>" or not args or not isinstance(args[0], torch.Tensor):
         return
+    args, kwargs = fresh(args), fresh(kwargs)
     try:
         expected = quiet(getattr(torch.Tensor, name), *fresh(args), **fresh(kwargs))
     except Exception:
