@@ -125,6 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Load the digits, train a model, test it."""
     options = parse(arguments)
     learning, testing = load(options)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)  # the same seed gives the same first weights, the same order, the same shifts
     model = MODELS[options.model]()
     weights = sum(parameter.numel() for parameter in model.parameters())
@@ -176,6 +177,8 @@ def load(options: argparse.Namespace) -> tuple[tuple[Tensor, Tensor], tuple[Tens
         if options.download:
             download(options.download, options.data)
         arrays = read_folder(options.data) if options.data else read_shipped()
+        if options.validate and len(arrays[0]) <= VALIDATION:
+            raise ValueError(f"--validate holds back {VALIDATION} of the training images, and there are only {len(arrays[0])}")
     except (OSError, ValueError) as error:
         raise SystemExit(f"mnist.py: {error}") from None
     images, labels, test_images, test_labels = map(torch.from_numpy, arrays)
@@ -372,6 +375,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--batch-size", type=positive(int), default=64, help="images per step (default: 64)")
     add("--lr", type=positive(float), default=0.003, help="the learning rate of the first step (default: 0.003)")
     add("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    add("--threads", type=positive(int), default=1, help="of matrix products; those of small networks gain little by more (default: 1)")
     add("--data", type=Path, metavar="FOLDER", help="read the four IDX files of MNIST or Fashion-MNIST from here, packed or not")
     add("--download", choices=ADDRESSES, help="first fetch what is missing of these four files into the folder of --data")
     add("--plot", type=Path, nargs="?", const=HERE / "out" / "mnist.png", metavar="PATH",

@@ -32,6 +32,12 @@ class View:
     version: int  # the storage's version when the view's edge was made
     refusal: str | None  # why autograd cannot follow an in-place write to it, if it cannot
 
+    def owner(self) -> TensorBase:
+        """The root; where a root was given another shape in place, the hidden tensor that kept the old one."""
+        while self.root._view is not None:
+            self.root = self.root._view.root
+        return self.root
+
     @property
     def steps(self) -> list[tuple[Op, Any]]:
         """The view operations from the root to here."""
@@ -46,7 +52,7 @@ class View:
         """Give x, whose view this is, a new edge if the memory was written since: the same view of its root as the root is now."""
         if isinstance(x._storage, InferenceStorage) or self.version == storage_of(x).version:
             return
-        if not requires_grad(self.root) or (x._edge is None and x._requires_grad):
+        if not requires_grad(self.owner()) or (x._edge is None and x._requires_grad):
             self.version = storage_of(x).version
             return
         if self.refusal is not None:
@@ -55,7 +61,7 @@ class View:
             raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge and x._edge[0] else 'this operation'} {self.refusal}")
         self.version = storage_of(x).version
         with enable_grad():
-            _move(x, _replay(self.steps, self.root)._edge)
+            _move(x, _replay(self.steps, self.owner())._edge)
 
 
 def _move(x: TensorBase, edge: Edge) -> None:
@@ -104,7 +110,7 @@ def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) 
         view.root = x
         view.refusal = None
     else:
-        view.root = above.root
+        view.root = above.owner()
         view.refusal = above.refusal
     if several:
         view.refusal = view.refusal or _SEVERAL
@@ -140,7 +146,7 @@ def check_inplace(x: TensorBase, others: Iterable[Any] = ()) -> bool:
                            "Write under torch.no_grad(), or to a clone().")
     view = x._view
     if view is not None:
-        root = view.root
+        root = view.owner()
         if root._edge is None and root._requires_grad:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation. "
                                "Write under torch.no_grad(), or to a view of a clone().")
@@ -205,7 +211,7 @@ def rebase(x: TensorBase, node: Node, nr: int = 0, place: int = 0) -> None:
     if view is None:
         _move(x, (node, nr))
         return
-    root = view.root
+    root = view.owner()
     _move(root, (CopySlices(gradient_edge(root) or CONSTANT, root, view, node, place), 0))
     view.version = -1  # no version of the storage: refresh() always replays
     view.refresh(x)

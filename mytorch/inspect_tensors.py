@@ -105,16 +105,32 @@ _threads = 0
 
 
 def set_num_threads(num: int) -> None:
-    """Limit the threads of NumPy's BLAS, if the package threadpoolctl is there; otherwise the number is only noted."""
+    """Let NumPy's BLAS use that many threads (on a busy machine one is often faster than two).
+
+    Raises:
+        RuntimeError: if the number is not a positive integer.
+    """
     global _threads
     if not isinstance(num, int) or num <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
     _threads = num
-    try:
-        import threadpoolctl
-    except ImportError:
-        return
-    threadpoolctl.threadpool_limits(num)
+    setter = _blas_thread_setter()
+    if setter is not None:
+        setter(num)
+
+
+def _blas_thread_setter() -> Any:
+    """The function of NumPy's BLAS that sets its number of threads, or None where it has none."""
+    import ctypes
+    from pathlib import Path
+
+    package = Path(np.__file__).parent  # wheels keep the BLAS beside the package: numpy.libs, or .dylibs on macOS
+    for library in (*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")):
+        handle = ctypes.CDLL(str(library))  # loaded already: this only finds it
+        for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_", "openblas_set_num_threads"):
+            if hasattr(handle, name):
+                return getattr(handle, name)
+    return None
 
 
 def set_float32_matmul_precision(precision: str) -> None:

@@ -21,6 +21,7 @@ from mytorch.ops import (
     comparison,
     complex_parts,
     create,
+    differences,
     elementwise,
     extrema,
     index,
@@ -862,6 +863,28 @@ class Tensor(TensorBase):
     copy_ = elementwise.copy_
     fill_ = elementwise.fill_
     zero_ = elementwise.zero_
+    bitwise_left_shift_ = elementwise.bitwise_left_shift_
+    bitwise_right_shift_ = elementwise.bitwise_right_shift_
+    copysign = arithmetic.copysign
+    copysign_ = elementwise.copysign_
+    float_power = arithmetic.float_power
+    float_power_ = elementwise.float_power_
+    gcd = arithmetic.gcd
+    gcd_ = elementwise.gcd_
+    heaviside = arithmetic.heaviside
+    heaviside_ = elementwise.heaviside_
+    lcm = arithmetic.lcm
+    lcm_ = elementwise.lcm_
+    ldexp = arithmetic.ldexp
+    ldexp_ = elementwise.ldexp_
+    logit = arithmetic.logit
+    logit_ = elementwise.logit_
+    nextafter = arithmetic.nextafter
+    nextafter_ = elementwise.nextafter_
+    sinc = arithmetic.sinc
+    sinc_ = elementwise.sinc_
+    xlogy = arithmetic.xlogy
+    xlogy_ = elementwise.xlogy_
     where = choices.where_method
 
     # ---- table of contents: reductions -----------------------------------------------------------------------------------------
@@ -901,6 +924,8 @@ class Tensor(TensorBase):
 
     softmax = softmaxes.softmax
     log_softmax = softmaxes.log_softmax
+    hardshrink = activation.hardshrink
+    prelu = activation.prelu
 
     # ---- table of contents: order ----------------------------------------------------------------------------------------------
 
@@ -956,7 +981,16 @@ class Tensor(TensorBase):
     diag_embed = shaping.diag_embed
     trace = shaping.trace
     unfold = views.unfold
-    as_strided = views.as_strided
+    as_strided, as_strided_ = views.as_strided, views.as_strided_
+    diagflat = shaping.diagflat
+    diagonal_scatter = shaping.diagonal_scatter
+    select_scatter = shaping.select_scatter
+    slice_scatter = shaping.slice_scatter
+    dsplit = joining.dsplit
+    hsplit = joining.hsplit
+    vsplit = joining.vsplit
+    split_with_sizes = joining.split_with_sizes
+    diff = differences.diff
     swapaxes = swapdims = shaping.transpose
     moveaxis = shaping.movedim
 
@@ -993,6 +1027,10 @@ class Tensor(TensorBase):
     addbmm = linalg.addbmm
     kron = linalg.kron
     cross = linalg.cross
+    addbmm_ = linalg.addbmm_
+    addmv_ = linalg.addmv_
+    addr_ = linalg.addr_
+    baddbmm_ = linalg.baddbmm_
     matmul = linalg.matmul_function
 
     # ---- table of contents: random ---------------------------------------------------------------------------------------------
@@ -1015,6 +1053,7 @@ class Tensor(TensorBase):
     new_empty = create.new_empty
     new_full = create.new_full
     resize_ = create.resize_
+    new_empty_strided = create.new_empty_strided
 
 
 def _legacy_array(args: tuple[Any, ...], dtype: dtypes.dtype) -> ndarray[Any, Any]:

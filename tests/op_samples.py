@@ -320,6 +320,7 @@ SHAPE = [
     Sample("reshape", lambda m: (m(2, 3, 4), (4, -1))),
     Sample("Tensor.reshape", lambda m: (m(2, 6), 3, 4)),
     Sample("Tensor.view", lambda m: (m.values([[1.0, 2.0], [3.0, 4.0]]), 4)),
+    Sample("Tensor.view", lambda m: (m.ints(4), m.dt("float64")), grad=False),
     Sample("Tensor.view_as", lambda m: (m.values([1.0, 2.0, 3.0, 4.0]), m.const(2, 2))),
     Sample("Tensor.reshape_as", lambda m: (m(2, 3), m.const(3, 2))),
     Sample("flatten", lambda m: (m(2, 3, 4), 1)),
@@ -441,6 +442,7 @@ LINALG = [
     Sample("addr", lambda m: (m(2, 3), m(2), m(3))),
     Sample("baddbmm", lambda m: (m(2, 2, 2), m(2, 2, 3), m(2, 3, 2))),
     Sample("addbmm", lambda m: (m(2, 2), m(2, 2, 3), m(2, 3, 2))),
+    Sample("Tensor.addmm_", lambda m: (m(2, 4), m(2, 3), m(3, 4)), {"beta": 0.5, "alpha": 2}),
     Sample("chain_matmul", lambda m: (m(2, 3), m(3, 4), m(4, 2))),
     Sample("tensordot", lambda m: (m(2, 3, 4), m(4, 3, 2)), {"dims": ([1, 2], [1, 0])}),
     Sample("einsum", lambda m: ("bij,bjk->bik", m(2, 3, 4), m(2, 4, 2))),
@@ -486,6 +488,7 @@ CONVOLUTIONS = [
     Sample(F + "unfold", lambda m: (m(1, 2, 4, 4), 2)),
     Sample(F + "fold", lambda m: (m(1, 8, 9), (4, 4), 2)),
     *[Sample(f"{F}max_pool{d}d", lambda m, d=d: (m(1, 2, *[4] * d), 2)) for d in (1, 2, 3)],
+    Sample(F + "max_pool2d", lambda m: (m.const(1, 2, 4, 4), 2), grad=False),
     Sample(F + "max_pool2d", lambda m: (m(1, 2, 5, 5), 3), {"stride": 2, "padding": 1, "return_indices": True}),
     *[Sample(f"{F}avg_pool{d}d", lambda m, d=d: (m(1, 2, *[4] * d), 2)) for d in (1, 2, 3)],
     Sample(F + "avg_pool2d", lambda m: (m(1, 2, 5, 5), 3), {"stride": 2, "padding": 1, "count_include_pad": False, "ceil_mode": True}),
@@ -546,7 +549,7 @@ LOSSES = [
 EMBEDDING = [
     Sample(F + "embedding", lambda m: (m.ints(2, 3), m(5, 4))),
     Sample(F + "embedding", lambda m: (m.ints(2, 3), m(5, 4)), {"padding_idx": 1, "scale_grad_by_freq": True}, twice=False, slopes=False),
-    *[Sample(F + "embedding_bag", lambda m: (m.ints(5), m(5, 4), m.index([0, 2])), {"mode": mode}, twice=False)
+    *[Sample(F + "embedding_bag", lambda m: (m.ints(5), m(5, 4), m.index([0, 2])), {"mode": mode})
       for mode in ("sum", "mean", "max")],
     Sample(F + "one_hot", lambda m: (m.ints(2, 3), 6), grad=False),
 ]
@@ -576,8 +579,9 @@ RANDOM = [
       for name in ("uniform_", "normal_", "exponential_", "bernoulli_")],
     *[Sample(f"Tensor.{name}", lambda m: (m.const(20),), grad=False, random=True, torch=False) for name in ("cauchy_", "log_normal_")],
     Sample("Tensor.geometric_", lambda m: (m.const(20), 0.4), grad=False, random=True, torch=False),
+    Sample("Tensor.normal_", lambda m: (m(20),), twice=False, random=True),
     Sample("Tensor.random_", lambda m: (m.ints(20), 9), grad=False, random=True),
-    *[Sample(F + name, lambda m: (m(2, 3, 4),), {"p": 0.4}, random=True)
+    *[Sample(F + name, lambda m: (m(2, 3, 4),), {"p": 0.4, "training": True}, random=True)
       for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")],
 ]
 
@@ -609,6 +613,7 @@ CREATION = [
     Sample("Tensor.new_ones", lambda m: (m.const(2), 2, 3), grad=False),
     Sample("Tensor.new_full", lambda m: (m.const(2), (2, 3), 7), grad=False),
     Sample("Tensor.new_empty", lambda m: (m.const(2), (2, 0)), grad=False),
+    Sample("Tensor.new_empty_strided", lambda m: (m.const(2), (2, 0), (1, 2)), grad=False),
     Sample("Tensor.resize_", lambda m: (m.const(2, 3), 3, 2), grad=False),
 ]
 

@@ -288,3 +288,15 @@ def test_the_method_unfold_slides_a_window_along_a_dimension():
 def test_devices_that_this_build_lacks_are_refused_by_name(name):
     with pytest.raises(NotImplementedError, match=f"device '{name}'"):
         torch.ones(2, device=name)
+
+
+def test_the_number_of_blas_threads_can_be_set():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert torch.get_num_threads() == 1
+        assert torch.allclose(torch.ones(300, 300) @ torch.ones(300, 300), torch.full((300, 300), 300.0))
+        with pytest.raises(RuntimeError, match="positive integer"):
+            torch.set_num_threads(0)
+    finally:
+        torch.set_num_threads(before)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from mytorch import dtypes, errors
 from mytorch.engine_state import state
 from mytorch.inplace import check_inplace
-from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, widened
+from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import copy_, fill_
 from mytorch.ops.views import basic_op, shape_of, zeros_for
 
@@ -39,6 +40,9 @@ def accumulate_at(y: Any, key: tuple[Any, ...], values: Any) -> None:
 
 def _index_put(x: Any, values: Any, *indices: Any, key: tuple[Any, ...], accumulate: bool) -> Any:
     place = _filled(key, indices)
+    if isinstance(values, ndarray) and values.ndim > 1 and values.shape[0] == 1 and values.ndim > x[place].ndim:  # NumPy would take it
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
+                           f"{list(x[place].shape)}")
     if accumulate:
         y = widened(x).copy()
         accumulate_at(y, place, widened(np.asarray(values)).astype(y.dtype))
@@ -164,6 +168,33 @@ def _check_bounds(shape: tuple[int, ...], key: list[Any], indices: list[Any]) ->
         dim += width
 
 
+def _in_two_steps(ndim: int, key: tuple[Any, ...], indices: Sequence[Any]) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
+    """A key with index tensors as a basic key (None if it changes nothing) and a key of index tensors and whole dimensions.
+
+    Integers, slices and None come first, as in torch; NumPy would take an integer beside an index tensor for an index tensor too.
+    """
+    arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
+    widths = [array.ndim if array.dtype.kind == "b" else 1 for array in arrays]
+    rest = iter(widths)
+    basic: list[Any] = []
+    places: list[Any] = []
+    changes = False
+    used = sum(widths) + sum(1 for part in key if part is not _SLOT and part is not None and part is not Ellipsis)
+    for part in key:
+        if part is _SLOT:
+            basic += [slice(None)] * next(rest)
+            places.append(part)
+        elif part is Ellipsis:
+            basic += [slice(None)] * (ndim - used)
+            places += [slice(None)] * (ndim - used)
+        else:
+            basic.append(part)
+            changes = changes or part != slice(None)
+            if not isinstance(part, int):
+                places.append(slice(None))
+    return tuple(basic) if changes else None, tuple(places)
+
+
 def getitem(self: Any, key: Any) -> Any:
     """`x[key]`: a view for integers, slices, None and ...; a copy for index tensors, lists and masks.
 
@@ -178,8 +209,10 @@ def getitem(self: Any, key: Any) -> Any:
     found, indices = _parse(self, key)
     if not indices:
         return apply(basic_op, (self,), {"key": found})
+    first, found = _in_two_steps(self._array.ndim, found, indices)
+    part = self if first is None else apply(basic_op, (self,), {"key": first})
     try:
-        return apply(index_op, (self, *indices), {"key": found})
+        return apply(index_op, (part, *indices), {"key": found})
     except IndexError as error:
         raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes "
                          f"{', '.join(str(list(shape_of(i))) for i in indices)}: {error}") from None
@@ -204,17 +237,34 @@ def setitem(self: Any, key: Any, value: Any) -> None:
         else:
             fill_(part, value)
         return
-    try:
-        if state.mode is None and not check_inplace(self, (value,)):
-            arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
-            source = value._array if isinstance(value, TensorBase) else np.asarray(value)
+    if isinstance(value, TensorBase):
+        value = _without_leading_ones(value, 0)
+    first, found = _in_two_steps(self._array.ndim, found, indices)
+    if first is not None:
+        self = apply(basic_op, (self,), {"key": first})
+    if state.mode is None and not check_inplace(self, (value,)):
+        arrays = [i._array if isinstance(i, TensorBase) else i for i in indices]
+        source = value._array if isinstance(value, TensorBase) else np.asarray(value)
+        try:
             self._array[_filled(found, arrays)] = cast(source, self._array.dtype)
-            bump(self)
-            return
-        apply_inplace(index_put_op, (self, value, *indices), {"key": found, "accumulate": False})
-    except (ValueError, IndexError) as error:
-        raise (IndexError if isinstance(error, IndexError) else RuntimeError)(
-            f"shape mismatch: value tensor of shape {list(shape_of(value))} cannot be broadcast to indexing result: {error}") from None
+        except (ValueError, IndexError, TypeError) as error:
+            raise _unfit(value, error) from None
+        bump(self)
+        return
+    _put(apply_inplace, self, found, indices, value, False)
+
+
+def _put(run: Any, x: Any, key: tuple[Any, ...], indices: Sequence[Any], values: Any, accumulate: bool) -> Any:
+    try:
+        return run(index_put_op, (x, values, *indices), {"key": key, "accumulate": accumulate})
+    except (ValueError, IndexError, TypeError) as error:
+        raise _unfit(values, error) from None
+
+
+def _unfit(value: Any, error: Exception) -> Exception:
+    """torch's error for values that do not broadcast to what is indexed, in place of NumPy's."""
+    return (IndexError if isinstance(error, IndexError) else RuntimeError)(
+        f"shape mismatch: value tensor of shape {list(shape_of(value))} cannot be broadcast to indexing result: {error}")
 
 
 def _without_leading_ones(value: Any, ndim: int) -> Any:
@@ -224,12 +274,28 @@ def _without_leading_ones(value: Any, ndim: int) -> Any:
 
 
 def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:  # noqa: A002
-    """A copy with `values` written, or added, at the places that a tuple of index tensors names."""
-    found, tensors = _parse(input, tuple(indices))
-    return apply(index_put_op, (input, values, *tensors), {"key": found, "accumulate": accumulate})
+    """A copy with `values` written, or added, at the places that a tuple of index tensors names. Derivative: g elsewhere; g there.
+
+    Raises:
+        IndexError: for an index out of range.
+        RuntimeError: if values do not broadcast to what is indexed, or have another dtype.
+    """
+    return _put(apply, input, *_parse(input, _checked(input, indices, values)), values, accumulate)
 
 
 def index_put_(self: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
     """In-place `index_put`."""
-    found, tensors = _parse(self, tuple(indices))
-    return apply_inplace(index_put_op, (self, values, *tensors), {"key": found, "accumulate": accumulate})
+    return _put(apply_inplace, self, *_parse(self, _checked(self, indices, values)), values, accumulate)
+
+
+def _checked(x: Any, indices: Sequence[Any], values: Any) -> tuple[Any, ...]:
+    if not isinstance(indices, (tuple, list)):
+        raise errors.type_error("index_put", "indices", 1, "tuple of Tensors", indices)
+    require_tensor("index_put", values, "values", 2)
+    if values._array.dtype != x._array.dtype:
+        raise RuntimeError("Index put requires the source and destination dtypes match, "
+                           f"got {dtypes.legacy_name(x.dtype)} for the destination and {dtypes.legacy_name(values.dtype)} for the source.")
+    for n, index in enumerate(indices):
+        if not isinstance(index, TensorBase):
+            raise TypeError(f"expected Tensor as element {n} in argument 0, but got {type(index).__name__}")
+    return tuple(indices)

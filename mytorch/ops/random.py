@@ -140,7 +140,9 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     wide = dtypes.cast(x, np.dtype(np.float64))
     if wide.size and not ((wide >= 0) & (wide <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    y = finished(dtypes.cast(source(generator).bernoulli(wide, x.shape), x.dtype))
+    # the draws are float32 or float64 as the probabilities are, 16-bit ones count as float32
+    chance = wide if x.dtype == np.float64 else dtypes.cast(x, np.dtype(np.float32))
+    y = finished(dtypes.cast(source(generator).bernoulli(chance, x.shape), x.dtype))
     return y if out is None else put_out(y, out)
 
 

@@ -285,10 +285,10 @@ def _refuse_shape_change(x: Any) -> None:
     view = x._view
     if view is None or not state.grad_enabled:
         return
-    if view.root._edge is None and view.root._requires_grad:
+    if view.owner()._edge is None and view.owner()._requires_grad:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation. "
                            "Change its shape under torch.no_grad(), or take a view of it.")
-    if view.refusal is not None and (requires_grad(x) or requires_grad(view.root)):
+    if view.refusal is not None and (requires_grad(x) or requires_grad(view.owner())):
         raise RuntimeError(f"Output 0 of this operation {view.refusal}")
 
 

@@ -9,6 +9,7 @@ from mytorch.optim.adam import Adam
 from mytorch.optim.adamax import Adamax
 from mytorch.optim.adamw import AdamW
 from mytorch.optim.asgd import ASGD
+from mytorch.optim.lbfgs import LBFGS
 from mytorch.optim.nadam import NAdam
 from mytorch.optim.optimizer import Optimizer
 from mytorch.optim.radam import RAdam
@@ -19,4 +20,4 @@ from mytorch.optim.sgd import SGD
 __mytorch__ = True
 
 __all__ = ["Optimizer", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD",
-           "lr_scheduler"]
+           "LBFGS", "lr_scheduler"]

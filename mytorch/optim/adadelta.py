@@ -74,8 +74,8 @@ class Adadelta(Optimizer):
     Source: Zeiler 2012, algorithm 1, arXiv:1212.5701
     """
 
-    def __init__(self, params: Iterable[Any], lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0,
-                 foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
+    def __init__(self, params: Iterable[Any], lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
+                 weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
                  differentiable: bool = False) -> None:
         check_options({"lr": lr})
         if not 0.0 <= rho <= 1.0:

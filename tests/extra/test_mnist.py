@@ -51,6 +51,14 @@ def folder(tmp_path, arrays):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def threads():
+    """The program sets the number of threads for its whole process, which here is the tests'."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 # ---- learning -----------------------------------------------------------------------------------------------------------------
 
 
@@ -67,6 +75,13 @@ def test_a_smoke_run_ends_with_the_accuracy(capsys, model):
     printed = run(capsys, "--smoke", "--model", model)
     assert re.fullmatch(r"test accuracy \d{1,3}\.\d %", printed[-1])
     assert "640 images to learn from, 1,000 for the test" in printed[0] + printed[1]
+
+
+def test_the_number_of_threads_is_set(capsys):
+    run(capsys, "--smoke", "--threads", 2)
+    assert torch.get_num_threads() == 2
+    run(capsys, "--smoke")
+    assert torch.get_num_threads() == 1
 
 
 def test_the_same_seed_gives_the_same_run(capsys):
@@ -120,6 +135,11 @@ def test_validation_takes_training_images_and_leaves_the_test_alone():
     assert torch.equal(torch.cat([images, held_back]), all_images)
     assert torch.equal(torch.cat([labels, held_back_labels]), all_labels)
     assert len(held_back) == 500
+
+
+def test_validation_wants_images_to_be_left(capsys, folder):
+    message = "--validate holds back 500 of the training images, and there are only 200"
+    assert message in refusal(capsys, "--data", folder, "--validate")
 
 
 def test_a_validation_run_does_not_call_its_result_a_test(capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mytorch
 from tests.docs.pages import python_blocks, run_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,3 +60,11 @@ def test_options_of_the_examples_are_told():
     for program in ("mnist.py", "build_CNN.py", "mlp_scan.py"):
         real |= set(re.findall(r'add\("(--[a-z-]+)"', (ROOT / "extra" / program).read_text(encoding="utf-8")))
     assert told <= real, told - real
+
+
+def test_what_the_readme_says_is_absent_is_absent():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    absent = re.search(r"\*\*Whole rooms of PyTorch\*\*:(.*?)\n-", text, re.DOTALL)[1]
+    names = re.findall(r"`torch\.(\w+)`", absent)
+    assert len(names) >= 3
+    assert not [name for name in names if hasattr(mytorch, name)], "these have arrived: take them off the list in README.md"

@@ -56,7 +56,7 @@ VIEWS = {
     "expand": lambda lib, x, y, a, b: x.unsqueeze(0).expand(2, *x.shape),
     "narrow": lambda lib, x, y, a, b: x.narrow(dim(x, a), b % 2, 1),
     "movedim": lambda lib, x, y, a, b: x.movedim(dim(x, a), dim(x, b)),
-    "unfold": lambda lib, x, y, a, b: x.unfold(dim(x, a), 2, 1),
+    "unfold": lambda lib, x, y, a, b: x.unfold(dim(x, a), 2, 2),
     "as_strided": lambda lib, x, y, a, b: x.as_strided((2,), (1 + a % 2,), b % 2),
     "chunk": lambda lib, x, y, a, b: x.chunk(2, dim(x, a))[-1],
     "split": lambda lib, x, y, a, b: x.split(1, dim(x, a))[0],
@@ -84,7 +84,7 @@ WRITES = {
     "mul_tensor_": lambda lib, x, y, a, b: x.mul_(y),
     "add_tensor_": lambda lib, x, y, a, b: x.add_(y, alpha=2),
     "add_constant_": lambda lib, x, y, a, b: x.add_(values(lib, x.shape, a)),
-    "copy_": lambda lib, x, y, a, b: x.copy_(y),
+    "copy_": lambda lib, x, y, a, b: x.copy_(y.clone()),  # torch reads while it writes: a source that overlaps is undefined there
     "sin_": lambda lib, x, y, a, b: x.sin_(),
     "exp_": lambda lib, x, y, a, b: x.mul_(0.1).exp_(),
     "relu_": lambda lib, x, y, a, b: x.relu_(),
@@ -111,16 +111,18 @@ def write(index, value):
 
 ASSIGNMENTS = {
     "set_slice": write(lambda lib, x, a, b: slice(a % 2, None, 1 + b % 2), lambda lib, x, y, a: 0.3),
-    "set_slice_tensor": write(lambda lib, x, a, b: slice(a % 2, None), lambda lib, x, y, a: y),
-    "set_row": write(lambda lib, x, a, b: a % 2, lambda lib, x, y, a: y),
-    "set_all": write(lambda lib, x, a, b: ..., lambda lib, x, y, a: y),
+    "set_slice_tensor": write(lambda lib, x, a, b: slice(a % 2, None), lambda lib, x, y, a: y.clone()),
+    "set_row": write(lambda lib, x, a, b: a % 2, lambda lib, x, y, a: y.clone()),
+    "set_all": write(lambda lib, x, a, b: ..., lambda lib, x, y, a: y.clone()),
     "set_places": write(lambda lib, x, a, b: lib.tensor([0, a % 2]), lambda lib, x, y, a: 0.3),
-    "set_places_tensor": write(lambda lib, x, a, b: lib.tensor([a % 2]), lambda lib, x, y, a: y),
+    "set_places_tensor": write(lambda lib, x, a, b: lib.tensor([a % 2]), lambda lib, x, y, a: y.clone()),
     "set_mask": write(lambda lib, x, a, b: mask(lib, x, b), lambda lib, x, y, a: 0.3),
     "set_mask_tensor": write(lambda lib, x, a, b: mask(lib, x, b), lambda lib, x, y, a: y.sum()),
 }
 
-RESHAPING = ("unsqueeze_", "squeeze_", "transpose_")  # under no_grad torch gets a gradient of the wrong shape
+# Always with a graph: under no_grad, torch gets a gradient of the wrong shape from the former, and calls the latter requires_grad
+# where their base is, without sending them one.
+GRAPH_ONLY = {"unsqueeze_", "squeeze_", "transpose_", *VIEWS}
 STEPS = {**VIEWS, **NEW, **WRITES, **ASSIGNMENTS}
 
 
@@ -134,11 +136,12 @@ def execute(lib, shape, program):
     try:
         for name, i, j, a, b, grad in program:
             x, y = tensors[i % len(tensors)], tensors[j % len(tensors)]
-            with lib.enable_grad() if grad or name in RESHAPING else lib.no_grad():
+            _ = [t.grad_fn for t in tensors]  # torch renews the node of a view only when asked for it, and may refuse the view till then
+            with lib.enable_grad() if grad or name in GRAPH_ONLY else lib.no_grad():
                 result = STEPS[name](lib, x, y, a, b)
             if not any(result is t for t in tensors):
                 tensors.append(result)
-        needs = [t.grad_fn is not None for t in tensors]  # torch calls a view made under no_grad requires_grad, but sends it nothing
+        needs = [t.grad_fn is not None for t in tensors]
         reached = [t for t, need in zip(tensors, needs, strict=True) if need]
         if reached:
             loss = sum((t * values(lib, t.shape, 20 + k)).sum() for k, t in enumerate(reached))
