@@ -55,11 +55,11 @@ from mytorch.ops.choices import (
     minimum as minimum, nan_to_num as nan_to_num, where as where,
 )
 from mytorch.ops.comparison import (
-    bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as bitwise_or,
-    bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, eq as eq, ge as ge, gt as gt, isfinite as isfinite,
-    isinf as isinf, isnan as isnan, isneginf as isneginf, isposinf as isposinf, isreal as isreal, le as le, logical_and as
-    logical_and, logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, lt as lt, ne as ne, signbit as
-    signbit,
+    allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not,
+    bitwise_or as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, eq as eq, equal as equal, ge
+    as ge, gt as gt, isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, isneginf as isneginf, isposinf as
+    isposinf, isreal as isreal, le as le, logical_and as logical_and, logical_not as logical_not, logical_or as logical_or,
+    logical_xor as logical_xor, lt as lt, ne as ne, signbit as signbit,
 )
 from mytorch.ops.complex_parts import (
     angle as angle, conj as conj, imag as imag, polar as polar, real as real, view_as_complex as view_as_complex, view_as_real as
@@ -185,9 +185,9 @@ from mytorch.tensor import Tensor as Tensor, legacy_types as _legacy_types
 from mytorch.device import device as device
 from mytorch.ops.create import tensor as tensor
 from mytorch.inspect_tensors import (
-    allclose as allclose, are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled, can_cast as can_cast,
-    equal as equal, get_num_threads as get_num_threads, is_complex as is_complex, is_floating_point as is_floating_point,
-    is_nonzero as is_nonzero, is_storage as is_storage, is_tensor as is_tensor, isclose as isclose, numel as numel,
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled, can_cast as can_cast,
+    get_num_threads as get_num_threads, is_complex as is_complex, is_floating_point as is_floating_point,
+    is_nonzero as is_nonzero, is_storage as is_storage, is_tensor as is_tensor, numel as numel,
     result_type as result_type, set_default_device as set_default_device, set_default_tensor_type as set_default_tensor_type,
     set_float32_matmul_precision as set_float32_matmul_precision, set_num_threads as set_num_threads,
     use_deterministic_algorithms as use_deterministic_algorithms,

@@ -220,7 +220,7 @@ def rebase(x: TensorBase, node: Node, nr: int = 0, place: int = 0) -> None:
 class CopySlices(Node):
     """A root after a write to one of its views: the gradient of the written part goes through the write's own node."""
 
-    __slots__ = ("place", "steps", "write")
+    __slots__ = ("order", "place", "steps", "write")
 
     def __init__(self, base: Edge, root: TensorBase, view: View, write: Node, place: int) -> None:
         self.steps: list[tuple[Op, Any]] = view.steps  # not the view: it knows its root, and that would be a cycle
@@ -228,6 +228,8 @@ class CopySlices(Node):
         self.place = place  # which input of `write` was written to: its gradient goes to the root as it was before
         self.edges = [*write.edges[:place], base, *write.edges[place + 1:]]
         self.shape, self.dtype = root._array.shape, root._array.dtype
+        strides = root._array.strides
+        self.order = sorted(range(len(strides)), key=lambda d: -abs(strides[d]))  # the root's dimensions as they lie in memory
         self.hooks = None
         self.careful = True
         self.code, self.lasti = getattr(write, "code", None), getattr(write, "lasti", 0)
@@ -240,7 +242,7 @@ class CopySlices(Node):
         grads = list(self.write.run(_replay(self.steps, g), as_tensors, None))
         if self.edges[self.place][0] is not None:
             written = grads[self.place]
-            before = g.clone() if as_tensors else np.array(g)
+            before = self._copy(g, as_tensors)
             part = _replay(self.steps, before)
             if not as_tensors:
                 np.copyto(part, np.zeros((), part.dtype) if written is None else written, casting="unsafe")
@@ -250,6 +252,13 @@ class CopySlices(Node):
                 part.copy_(written)
             grads[self.place] = before
         return grads
+
+    def _copy(self, g: Any, as_tensors: bool) -> Any:
+        """A copy of g laid out in memory as the root is, so that the view's steps find a view in it too."""
+        back = sorted(range(len(self.order)), key=self.order.__getitem__)
+        if as_tensors:
+            return g.permute(self.order).contiguous().clone().permute(back)
+        return np.array(g.transpose(self.order), order="C").transpose(back)
 
     def release(self) -> None:
         self.write = None  # what it saved may still be asked for: a saved output of it leads to it directly

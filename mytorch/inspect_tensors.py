@@ -9,10 +9,8 @@ import numpy as np
 from mytorch import dtypes
 from mytorch.autograd_engine import TensorBase
 from mytorch.device import require_cpu
-from mytorch.dtypes import BFLOAT16_NP, bfloat16_to_float32
 from mytorch.ops.common import require_tensor
 from mytorch.ops.common import result_dtype as _result_dtype
-from mytorch.tensor import _wrap
 
 __mytorch__ = True
 
@@ -58,31 +56,6 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
 def can_cast(from_: dtypes.dtype, to: dtypes.dtype) -> bool:
     """May a value of one dtype be cast to the other without changing its kind (float to int, signed to unsigned, ...)?"""
     return from_.category <= to.category and not (from_.is_signed and not to.is_signed and to.category == dtypes.INTEGER)
-
-
-def _values(x: Any) -> Any:
-    array = x._array
-    return bfloat16_to_float32(array) if array.dtype == BFLOAT16_NP else array
-
-
-def equal(input: Any, other: Any) -> bool:  # noqa: A002
-    """Do two tensors have the same shape and elements?"""
-    require_tensor("equal", input)
-    require_tensor("equal", other, "other", 2)
-    a, b = _values(input), _values(other)
-    return bool(a.shape == b.shape and (a == b).all())
-
-
-def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:  # noqa: A002
-    """|input - other| <= atol + rtol * |other|, pointwise."""
-    if input._array.dtype != other._array.dtype:
-        raise RuntimeError(f"{dtypes.legacy_name(input.dtype)} did not match {dtypes.legacy_name(other.dtype)}")
-    return _wrap(np.asarray(np.isclose(_values(input), _values(other), rtol, atol, equal_nan)))
-
-
-def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:  # noqa: A002
-    """Are all elements close? See `isclose`."""
-    return bool(isclose(input, other, rtol, atol, equal_nan)._array.all())
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -863,6 +863,9 @@ class Tensor(TensorBase):
     copy_ = elementwise.copy_
     fill_ = elementwise.fill_
     zero_ = elementwise.zero_
+    equal = comparison.equal
+    isclose = comparison.isclose
+    allclose = comparison.allclose
     bitwise_left_shift_ = elementwise.bitwise_left_shift_
     bitwise_right_shift_ = elementwise.bitwise_right_shift_
     copysign = arithmetic.copysign

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mytorch.ops.common import TensorBase
+from mytorch import dtypes, engine_state
+from mytorch.dtypes import BFLOAT16_NP, bfloat16_to_float32
+from mytorch.ops.common import TensorBase, require_tensor
 from mytorch.ops.pointwise import binary, refusing, unary
 
 __mytorch__ = True
@@ -60,3 +62,30 @@ def equals(self: Any, other: Any) -> Any:
 def differs(self: Any, other: Any) -> Any:
     """`!=`: pointwise for tensors and numbers, True for anything else."""
     return ne(self, other) if isinstance(other, (TensorBase, int, float, complex, np.generic)) else NotImplemented
+
+
+def _values(x: Any) -> Any:
+    array = x._array
+    return bfloat16_to_float32(array) if array.dtype == BFLOAT16_NP else array
+
+
+def equal(input: Any, other: Any) -> bool:  # noqa: A002
+    """Do two tensors have the same shape and elements?"""
+    require_tensor("equal", input)
+    require_tensor("equal", other, "other", 2)
+    a, b = _values(input), _values(other)
+    return bool(a.shape == b.shape and (a == b).all())
+
+
+def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:  # noqa: A002
+    """|input - other| <= atol + rtol * |other|, pointwise."""
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"isclose: rtol and atol must be greater than or equal to zero, but got rtol={rtol} and atol={atol}")
+    if input._array.dtype != other._array.dtype:
+        raise RuntimeError(f"{dtypes.legacy_name(input.dtype)} did not match {dtypes.legacy_name(other.dtype)}")
+    return engine_state.wrap(np.asarray(np.isclose(_values(input), _values(other), rtol, atol, equal_nan)))
+
+
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:  # noqa: A002
+    """Are all elements close? See `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan)._array.all())

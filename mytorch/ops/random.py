@@ -11,7 +11,7 @@ from mytorch.autograd_engine import TensorBase
 from mytorch.dtypes import get_default_dtype
 from mytorch.generator import Generator, default_generator
 from mytorch.inplace import check_inplace
-from mytorch.ops.common import Op, apply_inplace, bump, put_out, require_tensor
+from mytorch.ops.common import Op, apply_inplace, bump, promoted, put_out, require_tensor
 from mytorch.ops.create import as_dtype, finished, sizes_of
 
 __mytorch__ = True
@@ -105,14 +105,18 @@ def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = dty
     return y if out is None else put_out(y, out)
 
 
+# torch's gradient of a draw is zero; distributions reparameterise it themselves
+_normal_op = Op("normal", lambda mean, std, unit: promoted(lambda m, s, u: u * s + m, (mean, std, unit)), lambda g: g * 0, lambda g: g * 0, None)
+
+
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None, device: Any = None,
            requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Any:
     """Normal numbers of the given mean and standard deviation, either of which may be a tensor (they broadcast)."""
     shapes = [x._array.shape for x in (mean, std) if isinstance(x, TensorBase)]
     if shapes:
-        like = mean if isinstance(mean, TensorBase) else std
-        y = randn(np.broadcast_shapes(*shapes), dtype=like.dtype, generator=generator)  # type: ignore[union-attr]
-        y = y * std + mean
+        like: Any = mean if isinstance(mean, TensorBase) else std
+        unit = randn(np.broadcast_shapes(*shapes), dtype=like.dtype, generator=generator)
+        y = _normal_op(mean, std, unit)
     else:
         if size is None:
             raise TypeError("normal() with numbers for mean and std needs a size: normal(mean, std, size)")

@@ -2,4 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __mytorch__ = True
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("data", "dlpack", "tensorboard"):
+        raise AttributeError(f"module 'mytorch.utils' has no attribute '{name}': if torch has it, it is not supported yet")
+    import importlib
+    return importlib.import_module(f"mytorch.utils.{name}")
