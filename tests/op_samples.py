@@ -572,6 +572,7 @@ RANDOM = [
     *[Sample(name, lambda m: (m.const(2, 3),), grad=False, random=True) for name in ("rand_like", "randn_like")],
     Sample("randint_like", lambda m: (m.const(2, 3), 9), grad=False, random=True),
     Sample("normal", lambda m: (1.0, 2.0, (2, 3)), grad=False, random=True),
+    Sample("normal", lambda m: (m.const(2, 3), m.const(2, 3, low=0.1)), grad=False, random=True),
     Sample("bernoulli", lambda m: (m.const(2, 3, low=0.1, high=0.9),), grad=False, random=True),
     Sample("multinomial", lambda m: (m.const(4, low=0.1), 3), grad=False, random=True),
     Sample("poisson", lambda m: (m.const(2, 3, low=0.1),), grad=False, random=True, torch=False),  # another algorithm than torch's
