@@ -127,8 +127,6 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
     return y if out is None else put_out(y, out)
 
 
-
-
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out: Any = None) -> Any:  # noqa: A002
     """1 with the probability that each element gives (or p), else 0. Derivative: zero.
 
@@ -141,11 +139,10 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     x = input._array
     if x.dtype.kind in "biu":
         raise RuntimeError(f"Expected a floating dtype for the probabilities, got {input.dtype}")
-    wide = dtypes.cast(x, np.dtype(np.float64))
-    if wide.size and not ((wide >= 0) & (wide <= 1)).all():
+    # the draws are float32 or float64 as the probabilities are; 16-bit ones count as float32
+    chance = x if x.dtype == np.float64 else dtypes.cast(x, np.dtype(np.float32))
+    if chance.size and not ((chance >= 0) & (chance <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    # the draws are float32 or float64 as the probabilities are, 16-bit ones count as float32
-    chance = wide if x.dtype == np.float64 else dtypes.cast(x, np.dtype(np.float32))
     y = finished(dtypes.cast(source(generator).bernoulli(chance, x.shape), x.dtype))
     return y if out is None else put_out(y, out)
 

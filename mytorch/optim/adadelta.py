@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient, update_mean_square
 from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
 
 if TYPE_CHECKING:
@@ -26,16 +26,8 @@ def adadelta_step(param: Array, grad: Array, square_avg: Array, acc_delta: Array
                   weight_decay: float, maximize: bool) -> None:
     """One step of Adadelta, in place."""
     for p, g, v, u, s, t in blocks(param, grad, square_avg, acc_delta):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
-        # v_t = rho v_{t-1} + (1 - rho) g_t^2
-        np.multiply(g, 1 - rho, out=t)
-        t *= g
-        v *= rho
-        v += t
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
+        update_mean_square(v, g, rho, t)
         # d_t = sqrt(u_{t-1} + eps) / sqrt(v_t + eps) g_t
         np.add(v, eps, out=t)
         np.sqrt(t, out=t)

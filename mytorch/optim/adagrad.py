@@ -8,7 +8,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.dtypes import cast
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient
 from mytorch.optim.optimizer import Optimizer, as_number, check_options, new_step, step_array
 from mytorch.tensor import _wrap
 
@@ -27,11 +27,7 @@ __mytorch__ = True
 def adagrad_step(param: Array, grad: Array, sum_sq: Array, *, lr: float, eps: float, weight_decay: float, maximize: bool) -> None:
     """One step of Adagrad, in place."""
     for p, g, v, s, t in blocks(param, grad, sum_sq):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
         # v_t = v_{t-1} + g_t^2
         v += np.multiply(g, g, out=t)
         # theta_t = theta_{t-1} - lr g_t / (sqrt(v_t) + eps)

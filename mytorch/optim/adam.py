@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient, update_mean, update_mean_square
 from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
 from mytorch.tensor import Tensor
 
@@ -31,22 +31,11 @@ def adam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, max_
     alpha = lr * correction2 / (1 - beta1**step)
     eps_hat = eps * correction2
     for p, g, m, v, v_max, s, t in blocks(param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay and decoupled:
+        if decoupled and weight_decay:
             p *= 1 - lr * weight_decay
-        elif weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
-        # m_t = beta1 m_{t-1} + (1 - beta1) g_t
-        np.subtract(g, m, out=t)
-        t *= 1 - beta1
-        m += t
-        # v_t = beta2 v_{t-1} + (1 - beta2) g_t^2
-        np.multiply(g, 1 - beta2, out=t)
-        t *= g
-        v *= beta2
-        v += t
+        g = effective_gradient(p, g, s, t, 0 if decoupled else weight_decay, maximize)
+        update_mean(m, g, beta1, t)
+        update_mean_square(v, g, beta2, t)
         if v_max is not None:
             v = np.maximum(v_max, v, out=v_max)
         # theta_t = theta_{t-1} - alpha_t m_t / (sqrt(v_t) + eps_hat)

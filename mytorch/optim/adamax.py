@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient, update_mean
 from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
 
 if TYPE_CHECKING:
@@ -27,15 +27,8 @@ def adamax_step(param: Array, grad: Array, exp_avg: Array, exp_inf: Array, *, st
     """Step number `step` (from 1) of Adamax, in place."""
     alpha = lr / (1 - beta1**step)
     for p, g, m, u, s, t in blocks(param, grad, exp_avg, exp_inf):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
-        # m_t = beta1 m_{t-1} + (1 - beta1) g_t
-        np.subtract(g, m, out=t)
-        t *= 1 - beta1
-        m += t
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
+        update_mean(m, g, beta1, t)
         # u_t = max(beta2 u_{t-1}, |g_t| + eps)
         np.abs(g, out=t)
         t += eps

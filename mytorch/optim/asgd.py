@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient
 from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ def asgd_step(param: Array, grad: Array, ax: Array, *, eta: float, mu: float, la
               maximize: bool) -> None:
     """One step of ASGD, in place."""
     for p, g, mean, s, t in blocks(param, grad, ax):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
         # theta_t = (1 - lambd eta_t) theta_{t-1} - eta_t g_t
         np.multiply(g, eta, out=t)
         p *= 1 - lambd * eta

@@ -61,3 +61,31 @@ def blocks(param: Array, grad: Array, *state: Array | None) -> Iterator[tuple[An
             for i, piece in zip(places, rest):
                 found[i] = piece
             yield (p, g, *found, _scratch.take(0, dtype, p.shape, p.size), _scratch.take(1, dtype, p.shape, p.size))
+
+
+# ---- lines that several papers share. Each works on the pieces of one block; t is scratch. -----------------------------------
+
+
+def effective_gradient(p: Array, g: Array, s: Array, t: Array, weight_decay: float, maximize: bool) -> Array:
+    """What the update calls g_t: -g when ascending, plus weight_decay * p. It is `g` itself or lies in the scratch `s`."""
+    if maximize:
+        g = np.negative(g, out=s)
+    if weight_decay:
+        np.multiply(p, weight_decay, out=t)
+        g = np.add(g, t, out=s)
+    return g
+
+
+def update_mean(m: Array, g: Array, beta: float, t: Array) -> None:
+    """m_t = beta m_{t-1} + (1 - beta) g_t, in place."""
+    np.subtract(g, m, out=t)
+    t *= 1 - beta
+    m += t
+
+
+def update_mean_square(v: Array, g: Array, beta: float, t: Array) -> None:
+    """v_t = beta v_{t-1} + (1 - beta) g_t^2, in place."""
+    np.multiply(g, 1 - beta, out=t)
+    t *= g
+    v *= beta
+    v += t

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient, update_mean, update_mean_square
 from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
 
 if TYPE_CHECKING:
@@ -29,22 +29,11 @@ def nadam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, *, 
     weights are multiplied by `decay` before."""
     correction2 = math.sqrt(1 - beta2**step)
     for p, g, m, v, s, t in blocks(param, grad, exp_avg, exp_avg_sq):
-        if maximize:
-            g = np.negative(g, out=s)
         if decay != 1:
             p *= decay
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
-        # m_t = beta1 m_{t-1} + (1 - beta1) g_t
-        np.subtract(g, m, out=t)
-        t *= 1 - beta1
-        m += t
-        # v_t = beta2 v_{t-1} + (1 - beta2) g_t^2
-        np.multiply(g, 1 - beta2, out=t)
-        t *= g
-        v *= beta2
-        v += t
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
+        update_mean(m, g, beta1, t)
+        update_mean_square(v, g, beta2, t)
         # theta_t = theta_{t-1} - (of_grad g_t + of_mean m_t) / (sqrt(v_t) / correction2 + eps)
         np.multiply(g, of_grad, out=s)
         np.multiply(m, of_mean, out=t)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient, update_mean, update_mean_square
 from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
 
 if TYPE_CHECKING:
@@ -28,22 +28,11 @@ def radam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, *, 
     """One step of RAdam, in place, of size `alpha`; `eps` is None while the variance is not trusted, and v then only gathers.
     The weights are multiplied by `decay` before."""
     for p, g, m, v, s, t in blocks(param, grad, exp_avg, exp_avg_sq):
-        if maximize:
-            g = np.negative(g, out=s)
         if decay != 1:
             p *= decay
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
-        # m_t = beta1 m_{t-1} + (1 - beta1) g_t
-        np.subtract(g, m, out=t)
-        t *= 1 - beta1
-        m += t
-        # v_t = beta2 v_{t-1} + (1 - beta2) g_t^2
-        np.multiply(g, 1 - beta2, out=t)
-        t *= g
-        v *= beta2
-        v += t
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
+        update_mean(m, g, beta1, t)
+        update_mean_square(v, g, beta2, t)
         # theta_t = theta_{t-1} - alpha m_t / (sqrt(v_t) + eps)
         np.multiply(m, alpha, out=s)
         if eps is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient, update_mean_square
 from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
 
 if TYPE_CHECKING:
@@ -26,16 +26,8 @@ def rmsprop_step(param: Array, grad: Array, square_avg: Array, grad_avg: Array |
                  lr: float, alpha: float, eps: float, weight_decay: float, momentum: float, maximize: bool) -> None:
     """One step of RMSprop, in place; with `grad_avg` it is centered."""
     for p, g, v, m, b, s, t in blocks(param, grad, square_avg, grad_avg, momentum_buffer):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
-        # v_t = alpha v_{t-1} + (1 - alpha) g_t^2
-        np.multiply(g, 1 - alpha, out=t)
-        t *= g
-        v *= alpha
-        v += t
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
+        update_mean_square(v, g, alpha, t)
         if m is not None:
             # m_t = alpha m_{t-1} + (1 - alpha) g_t; the variance v_t - m_t^2 takes the place of v_t
             np.subtract(g, m, out=t)

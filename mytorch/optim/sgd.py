@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.blocks import blocks
+from mytorch.optim.blocks import blocks, effective_gradient
 from mytorch.optim.optimizer import Optimizer, as_number, check_options
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ def sgd_step(param: Array, grad: Array, momentum_buffer: Array | None, *, lr: fl
              weight_decay: float, nesterov: bool, maximize: bool, first: bool) -> None:
     """One step of SGD, in place; `first` says that the momentum buffer holds nothing yet."""
     for p, g, b, s, t in blocks(param, grad, momentum_buffer):
-        if maximize:
-            g = np.negative(g, out=s)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=t)
-            g = np.add(g, t, out=s)
+        g = effective_gradient(p, g, s, t, weight_decay, maximize)
         if b is not None:
             # b_t = momentum b_{t-1} + (1 - dampening) g_t, and b_1 = g_1
             if first:
