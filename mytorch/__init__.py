@@ -62,8 +62,8 @@ from mytorch.ops.comparison import (
     logical_xor as logical_xor, lt as lt, ne as ne, signbit as signbit,
 )
 from mytorch.ops.complex_parts import (
-    angle as angle, conj as conj, imag as imag, polar as polar, real as real, view_as_complex as view_as_complex, view_as_real as
-    view_as_real,
+    angle as angle, conj as conj, conj_physical as conj_physical, imag as imag, polar as polar, real as real, resolve_conj as
+    resolve_conj, resolve_neg as resolve_neg, view_as_complex as view_as_complex, view_as_real as view_as_real,
 )
 from mytorch.ops.conv import (
     conv1d as conv1d, conv2d as conv2d, conv3d as conv3d, conv_transpose1d as conv_transpose1d, conv_transpose2d as
@@ -71,7 +71,7 @@ from mytorch.ops.conv import (
 )
 from mytorch.ops.create import (
     arange as arange, as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like, empty_strided as
-    empty_strided, eye as eye, from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
+    empty_strided, eye as eye, resize_as_ as resize_as_, from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
     as linspace, logspace as logspace, ones as ones, ones_like as ones_like, scalar_tensor as scalar_tensor, tril_indices as
     tril_indices, triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
 )
@@ -79,6 +79,7 @@ from mytorch.ops.differences import (
     cumulative_trapezoid as cumulative_trapezoid, diff as diff, trapezoid as trapezoid, trapz as trapz,
 )
 from mytorch.ops.elementwise import (
+    conj_physical_ as conj_physical_,
     abs_ as abs_, absolute as absolute, acos_ as acos_, acosh_ as acosh_, arccos as arccos, arccosh as arccosh, arcsin as arcsin,
     arcsinh as arcsinh, arctan as arctan, arctan2 as arctan2, arctanh as arctanh, asin_ as asin_, asinh_ as asinh_, atan_ as
     atan_, atanh_ as atanh_, ceil_ as ceil_, clamp_ as clamp_, clamp_max_ as clamp_max_, clamp_min_ as clamp_min_, clip as clip,
@@ -96,8 +97,8 @@ from mytorch.ops.extrema import (
     mode as mode, nanmedian as nanmedian,
 )
 from mytorch.ops.index import (
-    gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill, index_select as index_select,
-    masked_fill as masked_fill, masked_scatter as masked_scatter, masked_select as masked_select, repeat_interleave as
+    argwhere as argwhere, gather as gather, index_add as index_add, index_copy as index_copy, index_fill as index_fill, index_select as index_select,
+    masked_fill as masked_fill, masked_scatter as masked_scatter, masked_select as masked_select, put as put, repeat_interleave as
     repeat_interleave, scatter as scatter, scatter_add as scatter_add, take as take, take_along_dim as take_along_dim,
 )
 from mytorch.ops.indexing import (
@@ -145,6 +146,9 @@ from mytorch.ops.shape import (
     constant_pad_nd as constant_pad_nd, diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal_scatter as
     diagonal_scatter, flip as flip, fliplr as fliplr, flipud as flipud, meshgrid as meshgrid, roll as roll, rot90 as rot90,
     select_scatter as select_scatter, slice_scatter as slice_scatter, tile as tile, trace as trace, tril as tril, triu as triu,
+)
+from mytorch.ops.scatter_reduce import (
+    index_reduce as index_reduce, scatter_reduce as scatter_reduce,
 )
 from mytorch.ops.softmax import (
     log_softmax as log_softmax, softmax as softmax,

@@ -167,6 +167,8 @@ class AccumulateGrad(Node):
     def accumulate(self, g: Any) -> None:
         """Add a gradient (array or Tensor) to the leaf's `.grad`."""
         leaf = self.variable
+        if not leaf._requires_grad:  # since the forward pass: detach_(), or requires_grad_(False)
+            return
         with _accumulate_lock:
             if leaf._grad is None:
                 if isinstance(g, TensorBase):

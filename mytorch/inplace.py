@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from mytorch import engine_state
 from mytorch.autograd_engine import BACKWARD_TWICE, Node, Op, gradient_edge, record, requires_grad
@@ -56,8 +57,10 @@ class View:
             self.version = storage_of(x).version
             return
         if self.refusal is not None:
-            if x._edge is None and self.refusal is _NO_GRAD:
-                return  # it was made as a constant and stays one
+            if self.refusal is _NO_GRAD:
+                if not state.grad_enabled:
+                    return
+                raise RuntimeError(_STALE)
             raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge and x._edge[0] else 'this operation'} {self.refusal}")
         self.version = storage_of(x).version
         with enable_grad():
@@ -89,6 +92,11 @@ _NO_GRAD = ("is a view and is being modified inplace. A view was created in no_g
             "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
             "view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
             "you want the inplace to be tracked).")
+
+
+_STALE = ("A view was created in no_grad mode and its base or another view of its base has been modified inplace with grad mode enabled. "
+          "Given that this use case is ambiguous and error-prone, it is forbidden. Make the view again after the write, or clone() it "
+          "when it is made.")
 
 
 def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) -> None:
@@ -128,11 +136,16 @@ def bump(x: TensorBase) -> None:
         storage.version += 1
 
 
-def check_inplace(x: TensorBase, others: Iterable[Any] = ()) -> bool:
-    """Is this in-place write to x part of the graph? Refuses what autograd could not get right, with torch's errors."""
-    if x._array.size > 1 and any(s == 0 and n > 1 for s, n in zip(x._array.strides, x._array.shape, strict=True)):
+def refuse_overlap(array: ndarray[Any, Any]) -> None:
+    """Raise RuntimeError if several indices of an array that is to be written share one place, as after `expand`."""
+    if array.size > 1 and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                            "Please clone() the tensor before performing the operation.")
+
+
+def check_inplace(x: TensorBase, others: Iterable[Any] = ()) -> bool:
+    """Is this in-place write to x part of the graph? Refuses what autograd could not get right, with torch's errors."""
+    refuse_overlap(x._array)
     if not x._array.flags.writeable:
         x._array.flags.writeable = True  # NumPy broadcasts read-only; an overlap was refused above
     if not state.grad_enabled:

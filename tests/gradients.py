@@ -17,7 +17,9 @@ def gradcheck(function, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-4):
     Args:
         inputs: positional arguments; the Tensors among them that require a gradient are checked.
     """
-    outputs = differentiable(function(*inputs))
+    floats = floating_outputs(function, inputs)
+    places = [i for i, y in enumerate(floats) if y.requires_grad]
+    outputs = [floats[i] for i in places]
     if not outputs:
         raise AssertionError("no output requires a gradient")
     weights = [weight_like(y, seed) for seed, y in enumerate(outputs)]
@@ -26,12 +28,9 @@ def gradcheck(function, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-4):
 
     def measure():
         with mytorch.no_grad():
-            results = [y for y in tensors_of(function(*inputs)) if y.is_floating_point() or y.is_complex()]
-        kept = [results[i] for i in places]
-        return sum(float(np.real(np.vdot(w._array, y._array))) for w, y in zip(weights, kept, strict=True))
+            results = floating_outputs(function, inputs)
+        return sum(float(np.real(np.vdot(w._array, results[i]._array))) for i, w in zip(places, weights, strict=True))
 
-    every = [y for y in tensors_of(function(*inputs)) if y.is_floating_point() or y.is_complex()]
-    places = [i for i, y in enumerate(every) if y.requires_grad]
     for number, (x, g) in enumerate(zip(checked, gradients, strict=True)):
         slopes = np.zeros(x._array.shape, x._array.dtype)
         for place in np.ndindex(x._array.shape):
@@ -75,6 +74,11 @@ def tensors_of(result):
     if isinstance(result, mytorch.Tensor):
         return [result]
     return [t for part in result for t in tensors_of(part)] if isinstance(result, (tuple, list)) else []
+
+
+def floating_outputs(function, inputs):
+    """The floating and complex Tensors of a call's result."""
+    return [y for y in tensors_of(function(*inputs)) if y.is_floating_point() or y.is_complex()]
 
 
 def differentiable(result):

@@ -30,7 +30,8 @@ class Maker:
         name: seeds the values.
         dtype: of the floats.
         layout: 'plain', 'strided' (every second column of a wider array), 'transposed' (column-major), 'shifted' (not at the start
-            of its memory), or, where every operand is pointwise, 'zero_dim', 'empty' or 'expanded'.
+            of its memory), or, where every operand is pointwise, 'zero_dim', 'empty', 'expanded' or 'large' (thousands of elements: where
+            native kernels answer).
         grad: whether floats require a gradient.
     """
 
@@ -76,6 +77,8 @@ class Maker:
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if self.layout == "zero_dim":
             return ()
+        if self.layout == "large":
+            return tuple({2: 64, 3: 130}.get(n, n) for n in shape)
         if self.layout == "empty":
             return (*shape[:-1], 0) if shape else ()
         return shape
@@ -223,7 +226,7 @@ ARITHMETIC = [
     Sample("polar", lambda m: (m(2, 3, low=0.5), m(2, 3)), pointwise=True),
     Sample("real", lambda m: (m.complex(2, 3),)),
     Sample("imag", lambda m: (m.complex(2, 3),)),
-    Sample("conj", lambda m: (m.complex(2, 3),)),
+    *[Sample(name, lambda m: (m.complex(2, 3),)) for name in ("conj", "conj_physical", "resolve_conj", "resolve_neg")],
     Sample("angle", lambda m: (m.complex(2, 3),)),
     Sample("view_as_real", lambda m: (m.complex(2, 3),)),
     Sample("view_as_complex", lambda m: (m(3, 2),)),
@@ -335,6 +338,7 @@ SHAPE = [
     Sample("movedim", lambda m: (m(2, 3, 4), 0, 2)),
     Sample("Tensor.expand", lambda m: (m(2, 1), 4, 2, 3)),
     Sample("Tensor.expand_as", lambda m: (m(2, 1), m.const(2, 3))),
+    Sample("Tensor.sum_to_size", lambda m: (m(4, 2, 3), 2, 1)),
     Sample("broadcast_to", lambda m: (m(2, 1), (4, 2, 3))),
     Sample("broadcast_tensors", lambda m: (m(2, 1), m(3))),
     Sample("broadcast_shapes", lambda m: ((2, 1), (3,)), grad=False),
@@ -421,6 +425,15 @@ INDEXING = [
     Sample("masked_fill", lambda m: (m(2, 3), m.bools(3), m())),
     Sample("masked_select", lambda m: (m(2, 3), m.bools(2, 3))),
     Sample("masked_scatter", lambda m: (m(2, 3), m.bools(2, 3), m(6))),
+    *[Sample("scatter_reduce", lambda m, r=r: (m(3, 4), 0, m.index([[0, 1, 2, 0], [0, 0, 1, 1]]), m(2, 4), r))
+      for r in ("sum", "prod", "mean", "amax", "amin")],
+    *[Sample("scatter_reduce", lambda m, r=r: (m(3, 4), 0, m.index([[0, 1, 2, 0], [0, 0, 1, 1]]), m(2, 4), r), {"include_self": False})
+      for r in ("sum", "prod", "mean", "amax", "amin")],
+    Sample("scatter_reduce", lambda m: (m(2), 0, m.index([0, 0, 1, 1, 1]), m.values([2.0, 0.0, 3.0, 0.0, 0.0]), "prod"), twice=False),
+    *[Sample("index_reduce", lambda m, r=r: (m(3, 4), 1, m.index([0, 2, 0]), m(3, 3), r)) for r in ("prod", "mean", "amax", "amin")],
+    Sample("put", lambda m: (m(2, 3), m.index([0, 4]), m(2))),
+    Sample("put", lambda m: (m(2, 3), m.index([4, 4]), m(2), True)),
+    Sample("argwhere", lambda m: (m.ints(3, 4, high=2),), grad=False),
 ]
 
 LINALG = [
@@ -615,6 +628,7 @@ CREATION = [
     Sample("Tensor.new_full", lambda m: (m.const(2), (2, 3), 7), grad=False),
     Sample("Tensor.new_empty", lambda m: (m.const(2), (2, 0)), grad=False),
     Sample("Tensor.new_empty_strided", lambda m: (m.const(2), (2, 0), (1, 2)), grad=False),
+    Sample("Tensor.resize_as_", lambda m: (m.const(2, 3), m.const(3, 2)), grad=False),
     Sample("Tensor.resize_", lambda m: (m.const(2, 3), 3, 2), grad=False),
 ]
 
@@ -624,6 +638,8 @@ SAMPLES = [*ARITHMETIC, *COMPARISON, *REDUCTIONS, *ORDER, *SHAPE, *INDEXING, *LI
 ERRORS = [
     Error("add", lambda m: (m(2, 3), m(4)), RuntimeError, "must match the size of tensor b (4) at non-singleton dimension 1"),
     Error("add", lambda m: (m(2, 3), "a"), TypeError, "add()"),
+    Error("add", lambda m: (m.const(2, 3), 1), RuntimeError, "unsupported operation: more than one element of the written-to tensor",
+          lambda m: {"out": m.const(1, 3).expand(2, 3)}),
     Error("mul", lambda m: (m(2, 3), None), TypeError, "mul()"),
     Error("sub", lambda m: (m.bools(3), m.bools(3)), RuntimeError, "with two bool tensors is not supported. Use the `^` or `logical_xor()`"),
     Error("sub", lambda m: (m.bools(3), 1), RuntimeError, "with a bool tensor is not supported"),

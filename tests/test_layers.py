@@ -23,6 +23,7 @@ LAYERS = [
     {"autograd_engine"},
     {"inplace"},
     {"ops"},
+    {"tensor_methods"},
     {"tensor"},
     {
         *("creation", "random", "autograd", "func", "amp", "linalg", "fft", "special", "cuda"),

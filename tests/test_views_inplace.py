@@ -171,6 +171,31 @@ def test_view_made_under_no_grad_refuses_a_write_with_a_graph():
         v.mul_(2)
 
 
+def test_view_made_without_grad_is_refused_once_its_base_was_written():
+    x = mytorch.ones(3, requires_grad=True)
+    y = x * 2
+    with mytorch.no_grad():
+        v = y[:2]
+    y.mul_(x)
+    with pytest.raises(RuntimeError, match="its base or another view of its base has been modified inplace"):
+        _ = v * 3
+    with mytorch.no_grad():
+        assert (v * 3).tolist() == [6, 6]
+
+
+def test_leaf_that_was_detached_since_gets_no_gradient():
+    x = mytorch.ones(3, requires_grad=True)
+    y = (x * 2).sum()
+    x.detach_()
+    y.backward()
+    assert x.grad is None
+
+
+def test_out_that_overlaps_itself_is_refused():
+    with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+        mytorch.add(mytorch.ones(3), 1, out=mytorch.zeros(1).expand(3))
+
+
 def test_detach_shares_memory_and_the_count_of_writes():
     _, x = matrix()
     y = x * x

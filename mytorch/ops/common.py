@@ -11,7 +11,7 @@ from numpy import ndarray
 from mytorch import dtypes, errors
 from mytorch.autograd_engine import Op, TensorBase, apply, requires_grad, state
 from mytorch.dtypes import BFLOAT16_NP, COMPLEX, FLOATING, cast, combine_priorities, from_numpy_dtype, number_dtype, promote_types
-from mytorch.inplace import apply_inplace, bump
+from mytorch.inplace import apply_inplace, bump, refuse_overlap
 
 __mytorch__ = True
 
@@ -124,6 +124,7 @@ def put_out(y: Any, out: Any) -> Any:
         raise RuntimeError(f"result type {dtypes.legacy_name(given)} can't be cast to the desired output type {dtypes.legacy_name(target)}")
     if out._array.shape != source.shape:
         out._array = np.empty(source.shape, target.np)
+    refuse_overlap(out._array)
     np.copyto(out._array, source if given is target else cast(source, target.np))
     bump(out)
     return out

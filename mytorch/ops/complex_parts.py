@@ -22,6 +22,22 @@ def conj(input: Any) -> Any:  # noqa: A002
     return _conj_op(input) if is_complex_valued(input) else input
 
 
+def conj_physical(input: Any, *, out: Any = None) -> Any:  # noqa: A002
+    """The complex conjugate as a copy; here `conj` always is one."""
+    y = conj(input)
+    return y if out is None else put_out(y, out)
+
+
+def resolve_conj(input: Any) -> Any:  # noqa: A002
+    """The tensor itself: conjugates are never postponed here."""
+    return input
+
+
+def resolve_neg(input: Any) -> Any:  # noqa: A002
+    """The tensor itself: negations are never postponed here."""
+    return input
+
+
 _real_op = Op("real", lambda x: x.real, lambda g: g + 0j, view=True, holomorphic=False)
 _imag_op = Op("imag", lambda x: x.imag, lambda g: g * 1j, view=True, holomorphic=False)
 

@@ -474,3 +474,8 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
 def unsupported(what: str) -> NotImplementedError:
     """The error for an option that this build does not have."""
     return NotImplementedError(f"{what} is not supported")
+
+
+def resize_as_(self: Any, the_template: Any, *, memory_format: Any = None) -> Any:
+    """`resize_` to the size of another tensor."""
+    return resize_(self, the_template._array.shape)

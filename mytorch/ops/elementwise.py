@@ -125,6 +125,11 @@ def abs_(self: Any) -> Any:
     return apply_inplace(abs.op, (self,))
 
 
+def conj_physical_(self: Any) -> Any:
+    """In-place `conj_physical`."""
+    return copy_(self, conj(self)) if self.is_complex() else self
+
+
 def round_(self: Any, *, decimals: int = 0) -> Any:
     """In-place `round`."""
     return apply_inplace(_round_op, (self,), {"decimals": decimals})

@@ -19,7 +19,7 @@ __mytorch__ = True
 # ---- gather and scatter: each other's derivatives -----------------------------------------------------------------------------
 
 
-def _grid(index: Any, dim: int) -> tuple[Any, ...]:
+def grid(index: Any, dim: int) -> tuple[Any, ...]:
     """The key that picks, for every place of `index`, the entry it names along `dim`."""
     places = list(np.ogrid[tuple(slice(n) for n in index.shape)]) if index.ndim else []
     if index.ndim:
@@ -34,7 +34,7 @@ def _scatter(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> A
         values = src.reshape(-1) if isinstance(src, ndarray) and src.ndim else src
         return _scatter(x.reshape(-1), index.reshape(-1), values, dim=0, reduce=reduce).reshape(x.shape)
     y = widened(x).copy()
-    key = _grid(index, dim)
+    key = grid(index, dim)
     if isinstance(src, ndarray) and src.ndim:
         src = src[tuple(slice(n) for n in index.shape)]
     values = cast(np.asarray(src), y.dtype)
@@ -50,7 +50,7 @@ def _gather(x: Any, index: Any, *, dim: int) -> Any:
         return np.empty(index.shape, x.dtype)
     if x.ndim == 0 or index.ndim == 0:
         return x.reshape(-1)[index.reshape(-1)].reshape(index.shape)
-    return x[_grid(index, dim)]
+    return x[grid(index, dim)]
 
 
 def _kept_part(g: Any, index: Any, dim: int, reduce: str | None) -> Any:
@@ -86,7 +86,8 @@ def _put(name: str, y: Any, out: Any, *inputs: Any) -> Any:
     return put_out(y, out)
 
 
-def _check_index(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int:
+def check_index(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int:
+    """The dimension, once index and src are what gather and scatter accept."""
     require_tensor(name, index, "index", 3)
     d = wrap_dim(dim, x._array.ndim)
     places = index._array
@@ -124,13 +125,39 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
         RuntimeError: for an index out of range, of another number of dimensions, or not integer.
     """
     require_tensor("gather", input)
-    d = _check_index("gather", input, dim, index)
+    d = check_index("gather", input, dim, index)
     return _put("gather", apply(gather_op, (input, index), {"dim": d}), out, input, index)
 
 
 def _from_front(indices: Any, size: int) -> Any:
     """Places counted from the end as places counted from the front."""
     return where(indices < 0, indices + size, indices) if indices._array.size and indices._array.min() < 0 else indices
+
+
+def _put_places(run: Any, x: Any, index: Any, source: Any, accumulate: bool) -> Any:
+    require_tensor("put_", index, "index", 2)
+    require_tensor("put_", source, "source", 3)
+    if index._array.dtype != np.int64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {dtypes.legacy_name(index.dtype)}")
+    if index._array.size != source._array.size:
+        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+                           f"{source._array.size}, index.numel() = {index._array.size}")
+    return run(x.reshape(-1), (index.reshape(-1),), source.reshape(-1), accumulate)
+
+
+def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:  # noqa: A002
+    """A copy with `source` written, or added, at the given places of the flattened tensor. Derivative: g elsewhere; g there."""
+    return _put_places(index_put, input, index, source, accumulate).reshape(input._array.shape)
+
+
+def put_(self: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
+    """In-place `put`."""
+    return copy_(self, put(self.clone(), index, source, accumulate))
+
+
+def argwhere(input: Any) -> Any:  # noqa: A002
+    """The indices of all non-zero elements, one row each."""
+    return input.nonzero()
 
 
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:  # noqa: A002
@@ -158,7 +185,7 @@ def _take_along_dim(input: Any, indices: Any, dim: int | None) -> Any:  # noqa: 
 def _scatter_call(run: Any, x: Any, dim: int, index: Any, src: Any, reduce: str | None, name: str) -> Any:
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
-    d = _check_index(name, x, dim, index, src)
+    d = check_index(name, x, dim, index, src)
     return run(scatter_op, (x, index, src), {"dim": d, "reduce": reduce})
 
 
@@ -221,7 +248,7 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:  
     return _put("index_select", apply(take_op, (input, index.reshape(-1)), {"dim": d}), out, input, index)
 
 
-def _check_slices(name: str, x: Any, dim: int, index: Any, source: Any = None) -> int:
+def check_slices(name: str, x: Any, dim: int, index: Any, source: Any = None) -> int:
     """The dimension, once index and source are what torch accepts."""
     d = wrap_dim(dim, x._array.ndim)
     require_tensor(name, index, "index", 3)
@@ -262,14 +289,14 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1, 
         IndexError: for an index out of range or not 1-d.
         RuntimeError: if index, source and input do not fit.
     """
-    d = _check_slices("index_add_", input, dim, index, source)
+    d = check_slices("index_add_", input, dim, index, source)
     y = apply(index_add_op, (input, index, source if alpha == 1 else source * alpha), {"dim": d})
     return y if out is None else put_out(y, out)
 
 
 def index_add_(self: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """In-place `index_add`."""
-    d = _check_slices("index_add_", self, dim, index, source)
+    d = check_slices("index_add_", self, dim, index, source)
     return apply_inplace(index_add_op, (self, index, source if alpha == 1 else source * alpha), {"dim": d})
 
 
@@ -277,7 +304,7 @@ def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
     """Set the slices that index names to a number (or a 0-d tensor)."""
     if isinstance(value, TensorBase) and value._array.ndim:
         raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s).")
-    d = _check_slices("index_fill_", self, dim, index)
+    d = check_slices("index_fill_", self, dim, index)
     places = np.unique(index._array % self._array.shape[d]) if self._array.ndim else index._array  # a slice named twice is written once
     if self._array.ndim == 0:
         return fill_(self, value) if places.size else self
@@ -292,7 +319,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A0
 
 def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
     """Copy slices of `source` to the slices that index names."""
-    d = _check_slices("index_copy_", self, dim, index, source)
+    d = check_slices("index_copy_", self, dim, index, source)
     if self._array.ndim == 0:
         return copy_(self, source.reshape(()))
     setitem(self, (slice(None),) * d + (index.reshape(-1),), source if source._array.ndim else source.reshape(1))

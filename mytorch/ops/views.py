@@ -122,6 +122,19 @@ def expand(input: Any, *sizes: Any, size: Any = None, implicit: bool = False) ->
     return apply(expand_op, (input,), {"shape": tuple(full)})
 
 
+def sum_to_size(input: Any, *size: Any) -> Any:  # noqa: A002
+    """Summed to a shape that expands to the input's: the derivative of `expand`. Derivative: g expanded.
+
+    Raises:
+        RuntimeError: if that shape does not expand to the input's.
+    """
+    shape = sizes_of(size)
+    try:
+        return apply(sum_to, (input,), {"shape": shape}) if shape != input._array.shape else input
+    except ValueError:
+        raise RuntimeError(f"size {list(shape)} is not expandable to size {list(input._array.shape)}.") from None
+
+
 def expand_as(input: Any, other: Any) -> Any:  # noqa: A002
     """`expand` to the shape of another tensor."""
     return expand(input, other._array.shape)

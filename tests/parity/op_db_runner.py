@@ -52,6 +52,8 @@ def counterpart(op):
     found = attribute(mytorch, op.name)
     if not callable(found) or isinstance(found, type):
         found = None if "." in op.name else getattr(mytorch.Tensor, op.name, None)
+    if found is None and op.inplace_variant is not None:  # 'uniform' stands for Tensor.uniform_
+        found = getattr(mytorch.Tensor, f"{op.name}_", None)
     if found is None:
         return None
     if not isinstance(op.op, FunctionType) or op.op.__name__ != "<lambda>":
@@ -384,6 +386,8 @@ def run_errors(report, op, function):
     for error in errors:
         sample = error.sample_input
         args, kwargs = (sample.input, *sample.args), sample.kwargs
+        if op.name.startswith("__") and not isinstance(sample.input, torch.Tensor):
+            continue  # an unbound method of Tensor, called on a number
         try:
             quiet(op.op, *args, **kwargs)
         except Exception as raised:

@@ -93,6 +93,14 @@ def test_pointwise_values_and_gradients_are_torchs_for_every_shape(sample, layou
         compare_gradients(sample, False, layout=layout)
 
 
+@pytest.mark.parametrize("sample", rows(lambda s: s.torch and s.pointwise))
+def test_pointwise_values_and_gradients_are_torchs_where_native_kernels_answer(sample):
+    options = {"layout": "large", "dtype": "float32"}
+    check_equal(run(mytorch, sample, **options)[1], run(torch, sample, **options)[1], sample.name)
+    if sample.grad:
+        compare_gradients(sample, False, **options)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("sample", rows(lambda s: s.torch and s.pointwise and s.name not in ("complex", "polar")))
 def test_half_precision_value_is_torchs(sample, dtype):
