@@ -71,7 +71,8 @@ from mytorch.ops.conv import (
 )
 from mytorch.ops.create import (
     arange as arange, as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like, empty_strided as
-    empty_strided, eye as eye, resize_as_ as resize_as_, from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
+    empty_strided, eye as eye, resize_as_ as resize_as_,
+    from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
     as linspace, logspace as logspace, ones as ones, ones_like as ones_like, scalar_tensor as scalar_tensor, tril_indices as
     tril_indices, triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
 )

@@ -9,21 +9,10 @@ import pytest
 
 import mytorch
 from tests.gradients import differentiable, gradcheck, gradgradcheck, tensors_of
-from tests.op_samples import ERRORS, SAMPLES, Maker
+from tests.samples import ERRORS, Maker, rows
 
 # torch's own warnings, which some rows deserve: deprecated names, unusual shapes, an `out` that is resized
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-
-
-def rows(keep=lambda sample: True, table=SAMPLES):
-    """The rows that `keep` accepts, as parameters named after the operation and its place in the table."""
-    counts: dict[str, int] = {}
-    found = []
-    for sample in table:
-        counts[sample.name] = counts.get(sample.name, 0) + 1
-        if keep(sample):
-            found.append(pytest.param(sample, id=f"{sample.name}-{counts[sample.name]}"))
-    return found
 
 
 def arguments(sample, **options):

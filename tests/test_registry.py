@@ -14,7 +14,7 @@ import mytorch.nn.functional
 import mytorch.ops
 from mytorch.autograd_engine import Op
 from tests.gradients import differentiable, tensors_of
-from tests.op_samples import SAMPLES, Maker
+from tests.samples import SAMPLES, Maker
 
 NAMESPACES = {"": mytorch, "nn.functional.": mytorch.nn.functional, "Tensor.": mytorch.Tensor}
 
@@ -55,7 +55,7 @@ def test_every_public_function_has_a_row():
         if any(name.endswith("_") and name.split(".")[-1][:-1] in names for name in group):
             continue
         missing.append(group[0])
-    assert sorted(missing) == sorted(WITHOUT_ROW), "add a row to tests/op_samples.py"
+    assert sorted(missing) == sorted(WITHOUT_ROW), "add a row to tests/samples/"
 
 
 def test_every_row_names_a_function():

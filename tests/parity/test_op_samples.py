@@ -6,24 +6,13 @@ import numpy as np
 import pytest
 
 import mytorch
-from tests.op_samples import ERRORS, SAMPLES, Maker
+from tests.samples import ERRORS, Maker, rows
 
 torch = pytest.importorskip("torch")
 
 from tests.parity.op_db_runner import check_equal, check_gradients  # noqa: E402 - it imports torch
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-
-
-def rows(keep=lambda sample: True, table=SAMPLES):
-    """The rows that `keep` accepts, as parameters."""
-    counts: dict[str, int] = {}
-    found = []
-    for sample in table:
-        counts[sample.name] = counts.get(sample.name, 0) + 1
-        if keep(sample):
-            found.append(pytest.param(sample, id=f"{sample.name}-{counts[sample.name]}"))
-    return found
 
 
 def leaves(value):
