@@ -14,281 +14,44 @@ gradient per input and hands it to the parent; leaves add it to `.grad`.
 A built-in operation (`Op`) is a kernel on arrays and one formula per input. Formulas use only operators and functions
 that hold for arrays and for Tensors alike: the walk hands them arrays, or Tensors under `create_graph=True`, so that the
 same formula serves first and higher derivatives.
+
+The nodes themselves are in nodes.py, writes in place in inplace.py.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from mytorch import engine_state
-from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
-from mytorch.engine_state import CONSTANT, Edge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of
+from mytorch import engine_state, errors
+from mytorch.dtypes import BFLOAT16_NP
+from mytorch.engine_state import (
+    CONSTANT,
+    Edge,
+    GradientEdge,
+    Storage,
+    TensorBase,
+    as_array,
+    as_tensor,
+    get_grad_enabled,
+    get_mode,
+    register,
+    state,
+    storage_of,
+)
 from mytorch.grad_mode import Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from mytorch.hooks import Hooks, RemovableHandle
+from mytorch.nodes import NOTHING, AccumulateGrad, BackwardFunction, Node, gradient_edge, leaf_node, requires_grad
 
 __mytorch__ = True
 
 _getframe = sys._getframe
-_NOTHING: Any = ()
-_FREED: list[Any] = []  # marks saved values that a first backward has released
-_MAX_FRAMES = 12
-BACKWARD_TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-                  "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True "
-                  "if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
+_NONE, _SEVERAL = -1, -2  # how many saved values a formula names, where it is not one
 _FLOAT32 = np.dtype(np.float32)
-_accumulate_lock = threading.Lock()
-# What getrefcount says in `AccumulateGrad.accumulate` of a gradient that nobody but the walk holds: one reference each in
-# walk, _visit, accumulate and the call itself. From Python 3.14 on references are borrowed and the count tells less: copy.
-_REFERENCES_OF_THE_WALK = 4 if sys.version_info < (3, 14) else 0
-
-
-# ---- nodes --------------------------------------------------------------------------------------------------------------------
-
-
-class Node:
-    """One step of the graph. `next_functions` are its parents: (node or None, which output of that node)."""
-
-    __slots__ = ("__weakref__", "_metadata", "careful", "code", "dtype", "edges", "hooks", "lasti", "outputs", "shape")
-
-    edges: Sequence[Edge]
-    shape: tuple[int, ...] | None  # of the output; None for a node with several
-    dtype: Any  # the output's NumPy dtype
-    outputs: list[tuple[tuple[int, ...], Any]]  # shape and dtype of each, for a node with several
-    hooks: Hooks | None
-    careful: bool  # more than a list of plain formulas on real arrays: the walk takes its long way
-    code: Any  # of the user's function that ran the operation, and where in it: see `line`
-    lasti: int
-
-    def name(self) -> str:
-        """The name shown in `grad_fn=<...>`: the operation's name and 'Backward'."""
-        return type(self).__name__
-
-    @property
-    def next_functions(self) -> tuple[Edge, ...]:
-        """The parents: one (node, output number) per input; (None, 0) for a constant."""
-        return tuple(self.edges)
-
-    @property
-    def metadata(self) -> dict[Any, Any]:
-        """A dictionary for the user's own notes on this node."""
-        if not hasattr(self, "_metadata"):
-            self._metadata: dict[Any, Any] = {}
-        return self._metadata
-
-    @property
-    def line(self) -> str | None:
-        """The line of the user's code that ran this operation, as 'file:line, in function'."""
-        code = getattr(self, "code", None)
-        if code is None:
-            return None
-        for start, end, number in code.co_lines():
-            if start <= self.lasti < end and number is not None:
-                return f"{code.co_filename}:{number}, in {code.co_name}"
-        return f"{code.co_filename}, in {code.co_name}"
-
-    def remember_line(self) -> None:
-        """Note the nearest caller outside the library (0.2 us: a code object and an offset, no text)."""
-        frame: Any = _getframe(2)
-        walked = 0
-        while "__mytorch__" in frame.f_globals:
-            frame = frame.f_back
-            walked += 1
-            if frame is None or walked == _MAX_FRAMES or (walked > 4 and state.origin is not None):
-                origin = state.origin
-                self.code, self.lasti = (None, 0) if origin is None else (origin.code, origin.lasti)
-                return
-        self.code = frame.f_code
-        self.lasti = frame.f_lasti
-
-    def own_hooks(self) -> Hooks:
-        """The node's hooks, made when first asked for."""
-        if self.hooks is None:
-            self.hooks = Hooks()
-            self.careful = True
-        return self.hooks
-
-    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(grad_inputs, grad_outputs)` after this node ran; what it returns replaces grad_inputs."""
-        hooks = self.own_hooks()
-        return hooks.add(hooks.after, hook)
-
-    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(grad_outputs)` before this node runs; what it returns replaces grad_outputs."""
-        hooks = self.own_hooks()
-        return hooks.add(hooks.before, hook)
-
-    def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
-        """The gradient of each input from that of the output: arrays, or Tensors if `as_tensors`.
-
-        Args:
-            g: the gradient of the output; a list, with None where nothing arrived, for a node with several.
-            needed: the nodes on the way to the inputs asked for: other parents may get None. None if all are wanted.
-        """
-        raise NotImplementedError(f"{self.name()} has no derivative")
-
-    def release(self) -> None:
-        """Drop what was saved for backward."""
-
-    def __call__(self, *grads: Any) -> Any:
-        """Run the node by hand on gradients given as Tensors."""
-        found = self.run(grads[0] if self.shape is not None else list(grads), True, None)
-        return found[0] if len(found) == 1 else tuple(found)
-
-    def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
-
-
-class AccumulateGrad(Node):
-    """Where gradients of a leaf arrive: adds them to the leaf's `.grad`. The leaf knows it only weakly."""
-
-    __slots__ = ("variable",)
-
-    def __init__(self, variable: TensorBase) -> None:
-        self.variable = variable
-        self.edges = ()
-        self.shape = variable._array.shape
-        self.dtype = variable._array.dtype
-        self.hooks = variable._hooks
-        self.careful = True
-        self.code, self.lasti = None, 0
-
-    def own_hooks(self) -> Hooks:
-        if self.hooks is None:
-            self.hooks = self.variable._hooks = Hooks()
-        return self.hooks
-
-    def accumulate(self, g: Any) -> None:
-        """Add a gradient (array or Tensor) to the leaf's `.grad`."""
-        leaf = self.variable
-        if not leaf._requires_grad:  # since the forward pass: detach_(), or requires_grad_(False)
-            return
-        with _accumulate_lock:
-            if leaf._grad is None:
-                if isinstance(g, TensorBase):
-                    leaf._grad = as_tensor(g).clone() if state.grad_enabled else g  # another leaf may get the same g
-                else:
-                    # Keep the array itself only if nobody else can write to it: torch does the same by its use count.
-                    owned = type(g) is ndarray and g.base is None and sys.getrefcount(g) <= _REFERENCES_OF_THE_WALK
-                    leaf._grad = engine_state.wrap(g if owned else np.array(g))
-            elif state.grad_enabled:
-                leaf._grad = leaf._grad + as_tensor(g)
-            else:
-                leaf._grad.add_(as_tensor(g))
-        if self.hooks is not None:
-            for hook in list(self.hooks.post_accumulate.values()):
-                hook(leaf)
-
-
-class BackwardFunction(Node):
-    """The node of a built-in operation. Each `Op` has its own subclass, named after it: `MulBackward0`."""
-
-    __slots__ = ("conjugate", "saved", "versions")
-
-    op: Op
-    formulas: list[Callable[..., Any]]
-    conjugate: bool  # only if careful: a complex function: its formulas, written as for real numbers, are conjugated
-    saved: list[Any]  # inputs, outputs, input shapes, metadata: those that a formula names, None for the rest
-    versions: list[tuple[TensorBase | Storage, int, int]]  # of each saved tensor: who knows its version, the version then, its place
-
-    def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
-        for keeper, version, place in self.versions:
-            storage = keeper._storage
-            if storage is not None and storage.version != version:
-                raise RuntimeError(self.modified(storage, version, place))
-        if self.saved is _FREED:
-            raise RuntimeError(BACKWARD_TWICE)
-        if as_tensors:
-            saved = self.saved_as_tensors()
-            if self.op.composite is not None and state.grad_enabled:
-                return _differentiate_composite(self, g, saved)
-            return self._gradients(g, saved, needed)
-        if not _holds_bfloat16(g, self.saved):
-            return self._gradients(g, self.saved, needed)
-        # NumPy has no arithmetic for bfloat16: let Tensors, which round through float32, do it.
-        g = [as_tensor(part) for part in g] if isinstance(g, list) else as_tensor(g)
-        return [as_array(d) for d in self._gradients(g, self.saved_as_tensors(), needed)]
-
-    def _gradients(self, g: Any, saved: list[Any], needed: set[Node] | None) -> Sequence[Any]:
-        conjugate = self.careful and getattr(self, "conjugate", False)
-        if conjugate:
-            g = _conjugate(g)
-        if self.op.joint is not None:
-            grads = list(self.formulas[0](g, saved, tuple(parent is not None for parent, _ in self.edges)))
-        else:
-            grads = [None if parent is None or (needed is not None and parent not in needed) else formula(g, saved)
-                     for (parent, _), formula in zip(self.edges, self.formulas)]
-        return [None if d is None else _conjugate(d) for d in grads] if conjugate else grads
-
-    def saved_as_tensors(self) -> list[Any]:
-        """The saved arrays as Tensors that are attached to the graph as they were when saved."""
-        saved = list(self.saved)
-        keepers = {place: keeper for keeper, _, place in self.versions}
-        count = len(self.edges)
-        for i, value in enumerate(saved):
-            if type(value) is not ndarray:
-                continue
-            tensor = engine_state.wrap(value)
-            keeper = keepers.get(i)
-            if keeper is not None:  # a graph made from here on shall notice later writes as well
-                tensor._storage = storage_of(keeper) if isinstance(keeper, TensorBase) else keeper
-            if i < count:
-                parent, nr = self.edges[i]
-                if type(parent) is AccumulateGrad and parent.variable._array is value:
-                    tensor = parent.variable
-                elif parent is not None:
-                    tensor._edge = (parent, nr)
-            elif i - count < self.op.output_count and value.dtype.kind in "fcV":
-                tensor._edge = (self, i - count)
-            saved[i] = tensor
-        return saved
-
-    def release(self) -> None:
-        if self.versions:
-            self.saved = _FREED
-            self.versions = _NOTHING
-            self.careful = True
-
-    def modified(self, storage: Storage, version: int, place: int) -> str:
-        value = self.saved[place]
-        parent = self.edges[place][0] if place < len(self.edges) else self
-        what = "a constant" if parent is None else f"output {0 if parent is self else self.edges[place][1]} of {parent.name()}"
-        return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[torch.{legacy_name(from_numpy_dtype(value.dtype))}Tensor {list(value.shape)}], which is {what}, is at version {storage.version}; "
-                f"expected version {version} instead. Write out of place (x = x + 1, not x += 1), or clone() before writing.")
-
-
-def _holds_bfloat16(g: Any, saved: Iterable[Any]) -> bool:
-    parts = [*(g if isinstance(g, list) else [g]), *saved]
-    return any(getattr(part, "dtype", None) == BFLOAT16_NP for part in parts)
-
-
-def _differentiate_composite(node: BackwardFunction, g: Any, saved: list[Any]) -> Sequence[Any]:
-    """Gradients of a fused operation as Tensors with a graph of their own, through the plain composition of operations."""
-    op = node.op
-    assert op.composite is not None
-    count = len(node.edges)
-    attached = [_alias(x) if isinstance(x, TensorBase) and parent is not None else x
-                for x, (parent, _) in zip(saved[:count], node.edges, strict=True)]
-    outputs = op.composite(*attached, *saved[count:count + op.output_count], **(saved[-1] or {}))
-    targets = [x for x, (parent, _) in zip(attached, node.edges, strict=True) if parent is not None]
-    pairs = [(y, dy) for y, dy in zip(_as_list(outputs), _as_list(g), strict=False) if dy is not None and requires_grad(y)]
-    found = iter(grad([y for y, _ in pairs], targets, [dy for _, dy in pairs], create_graph=True, allow_unused=True))
-    return [None if parent is None else next(found) for parent, _ in node.edges]
-
-
-def _alias(x: TensorBase) -> Any:
-    return apply(_identity, (x,))
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (tuple, list)) else [value]
 
 
 # ---- operations ---------------------------------------------------------------------------------------------------------------
@@ -312,8 +75,8 @@ class Op:
             differentiates where the formulas are not differentiable themselves.
     """
 
-    __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "keeps_output", "kernel", "name", "node_class",
-                 "output_count", "outputs", "several", "uses", "variadic", "view")
+    __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "keeps_output", "kernel",
+                 "name", "output_count", "outputs", "quick", "several", "title", "uses", "variadic", "view")
 
     def __init__(self, name: str, kernel: Callable[..., Any], *formulas: Callable[..., Any] | None, inputs: str | None = None,
                  joint: Callable[..., Any] | None = None, outputs: str = "y", view: bool = False, holomorphic: bool = True,
@@ -332,9 +95,23 @@ class Op:
         self.uses = [_argument_names(f)[1:] for f in formulas] if joint is None else [_argument_names(joint)[1:]]
         self.keeps_output = any(name in self.outputs for names in self.uses for name in names)
         self.formulas = [self._bind(f, names) for f, names in zip(formulas if joint is None else (joint,), self.uses, strict=True)]
+        # What the walk calls: the formula itself where it names nothing that is saved (_NONE) or one saved value (its place).
+        places = [*self.inputs, *self.outputs]
+        self.quick = [(bound, _SEVERAL) if formula is None or joint is not None else (formula, _NONE) if not names
+                      else (formula, places.index(names[0])) if len(names) == 1 and names[0] in places else (bound, _SEVERAL)
+                      for formula, bound, names in zip(formulas, self.formulas, self.uses)]
         self._plans: dict[Any, tuple[list[int], list[int], bool, bool]] = {}
-        title = "".join(part.capitalize() for part in name.strip("_").split("_"))
-        self.node_class = type(f"{title}Backward0", (BackwardFunction,), {"__slots__": (), "op": self, "formulas": self.formulas})
+        self.title = name
+
+    def variant(self, title: str) -> Op:
+        """The same operation under another title, from which its nodes take their name (see node_names.py)."""
+        twin = _variants.get((self, title))
+        if twin is None:
+            twin = _variants[self, title] = object.__new__(Op)
+            for slot in Op.__slots__:
+                setattr(twin, slot, getattr(self, slot))
+            twin.title = title
+        return twin
 
     def __call__(self, *inputs: Any, **meta: Any) -> Any:
         """The operation on arrays or on Tensors, whichever it is given."""
@@ -363,6 +140,20 @@ class Op:
             meta = self.composite is not None or any(name not in known and not name.endswith("_shape") for name in names)
             plan = self._plans[key] = (ins, outs, shapes, meta)
         return plan
+
+    def composite_gradients(self, node: BackwardFunction, g: Any, saved: list[Any]) -> Sequence[Any]:
+        """Gradients of a fused operation as Tensors with a graph of their own, through the plain composition of operations."""
+        assert self.composite is not None
+        count = len(node.edges)
+        recording = state.grad_enabled
+        with enable_grad():
+            attached = [_alias(x) if isinstance(x, TensorBase) and parent is not None else x
+                        for x, (parent, _) in zip(saved[:count], node.edges, strict=True)]
+            outputs = self.composite(*attached, *saved[count:count + self.output_count], **(saved[-1] or {}))
+        targets = [x for x, (parent, _) in zip(attached, node.edges, strict=True) if parent is not None]
+        pairs = [(y, dy) for y, dy in zip(_as_list(outputs), _as_list(g), strict=False) if dy is not None and requires_grad(y)]
+        found = iter(grad([y for y, _ in pairs], targets, [dy for _, dy in pairs], create_graph=recording, allow_unused=True))
+        return [None if parent is None else next(found) for parent, _ in node.edges]
 
     def _bind(self, formula: Callable[..., Any] | None, names: list[str]) -> Callable[..., Any]:
         """The formula as a function of (g, saved), or (g, saved, needs) if joint; the names it uses are looked up once, here."""
@@ -404,6 +195,9 @@ class Op:
         return lambda saved, needs: saved[-1][name]
 
 
+_variants: dict[tuple[Op, str], Op] = {}
+
+
 def _argument_names(function: Callable[..., Any] | None) -> list[str]:
     if function is None:
         return ["g"]
@@ -416,12 +210,12 @@ def _positional_names(function: Callable[..., Any]) -> list[str]:
     return list(code.co_varnames[:code.co_argcount])
 
 
-def _is_complex(g: Any) -> bool:
-    return bool(as_array(g).dtype.kind == "c")
+def _alias(x: TensorBase) -> Any:
+    return apply(_identity, (x,))
 
 
-def _conjugate(g: Any) -> Any:
-    return g.conj() if _is_complex(g) else g
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list)) else [value]
 
 
 # ---- the door -----------------------------------------------------------------------------------------------------------------
@@ -441,18 +235,27 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
             if x._view is not None:
                 x._view.refresh(x)
             edge = x._edge
-            if edge is None and x._requires_grad:
-                edge = (leaf_node(x), 0)
-            if edge is None:
-                edges.append(CONSTANT)
-            else:
+            if edge is not None:
                 mask |= bit
                 edges.append(edge)
+            elif x._requires_grad:
+                mask |= bit
+                edges.append((leaf_node(x), 0))
+            else:
+                edges.append(CONSTANT)
         else:
             arrays.append(x)
             edges.append(CONSTANT)
         bit += bit
-    y = op.kernel(*arrays, **meta) if meta else op.kernel(*arrays)
+    try:
+        if meta:
+            y = op.kernel(*arrays, **meta)
+        elif len(arrays) == 2:
+            y = op.kernel(arrays[0], arrays[1])  # a tenth of a microsecond less
+        else:
+            y = op.kernel(*arrays)
+    except MemoryError as error:
+        raise errors.no_memory(op.name, error) from None
     if op.several:
         return _finish(op, inputs, arrays, edges, mask, meta, y)
     out = engine_state.wrap(y)
@@ -461,22 +264,19 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
     if mask and get_grad_enabled():
         dtype = y.dtype
         if dtype is _FLOAT32 or dtype.kind in "fcV":
-            node = record(op, inputs, arrays, edges, mask, meta)
+            node = record(op, inputs, arrays, edges, mask, meta, y)
             node.shape = y.shape
             node.dtype = dtype
             if dtype is not _FLOAT32 and dtype.kind in "cV":
                 node.careful, node.conjugate = True, op.holomorphic and dtype.kind == "c"
-            if node.saved and op.keeps_output and op.plan(mask, len(arrays))[1]:
-                node.saved[-3] = y
-                out._storage = storage = Storage()
-                node.versions.append((storage, 0, len(arrays)))
             out._edge = (node, 0)
     return out
 
 
-def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], mask: int, meta: Any) -> BackwardFunction:
-    """A node that knows its operation, its parents, the inputs that its formulas need, and the user's line."""
-    node: BackwardFunction = op.node_class()
+def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], mask: int, meta: Any, y: Any = None) -> BackwardFunction:
+    """A node that knows its operation, its parents, the inputs (and the only output y) that its formulas need, and the user's line."""
+    node = BackwardFunction()
+    node.op = op
     node.edges = edges
     node.hooks = None
     node.careful = op.variadic
@@ -487,11 +287,13 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
     if ins or outs or shapes or uses_meta:
         saved: list[Any] = [None] * (len(arrays) + op.output_count + 2)
         versions: list[tuple[TensorBase | Storage, int, int]] = []
+        if outs and y is not None:
+            saved[-3] = y
         for i in ins:
-            saved[i] = arrays[i]
+            array = saved[i] = arrays[i]
             x = inputs[i]
-            if isinstance(x, TensorBase):
-                if arrays[i].dtype.kind == "V":
+            if x is not array:  # a Tensor
+                if array.dtype is not _FLOAT32 and array.dtype.kind == "V":
                     node.careful = True
                 storage = x._storage
                 versions.append((x, 0 if storage is None else storage.version, i))
@@ -502,8 +304,8 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
         node.saved = saved
         node.versions = versions
     else:
-        node.saved = _NOTHING
-        node.versions = _NOTHING
+        node.saved = NOTHING
+        node.versions = NOTHING
     frame: Any = _getframe(3)  # user -> public function -> apply -> here
     if "__mytorch__" in frame.f_globals:
         node.remember_line()
@@ -532,34 +334,6 @@ def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge],
             if y.dtype.kind in "fcV":
                 out._edge = (node, nr)
     return type(results)(outs)
-
-
-def leaf_node(x: TensorBase) -> AccumulateGrad:
-    """The AccumulateGrad node of a leaf: the one that a living graph holds, or a new one."""
-    ref = x._accumulate
-    node = None if ref is None else ref()
-    if node is None:
-        node = AccumulateGrad(x)
-        x._accumulate = weakref.ref(node)
-    return node
-
-
-def gradient_edge(x: TensorBase) -> Edge | None:
-    """Where gradients of x go: its own node, its AccumulateGrad if it is a leaf that requires one, else None."""
-    if x._view is not None:
-        x._view.refresh(x)
-    if x._edge is not None:
-        return x._edge
-    return (leaf_node(x), 0) if x._requires_grad else None
-
-
-def requires_grad(x: Any) -> bool:
-    """Does a gradient flow to x?"""
-    if not isinstance(x, TensorBase):
-        return False
-    if x._edge is None and x._view is not None:
-        x._view.refresh(x)
-    return x._edge is not None or x._requires_grad
 
 
 # ---- the walk -----------------------------------------------------------------------------------------------------------------
@@ -613,9 +387,14 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
     pending: dict[Node, Any] = {}
     for (root, nr), g in roots:
         _hand_over(pending, root, nr, g)  # type: ignore[arg-type]
-    plain = not create_graph and targets is None and not state.check_nan
+    as_tensors = create_graph or state.mode is not None
+    plain = not as_tensors and targets is None and not state.check_nan and state.watcher is None
+    visit = state.watcher or _visit
     enabled, state.grad_enabled = state.grad_enabled, create_graph
     origin = state.origin
+    following = state.follow_walks
+    if following:
+        outer, state.walk = state.walk, engine_state.Walk(order, needed)
     try:
         while order:
             node = order.pop()
@@ -624,19 +403,24 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
                 continue
             try:
                 if node.careful or not plain:  # what follows is `_visit` and `run` for the plain case, unrolled for speed
-                    _visit(node, g, pending, keep_graph, create_graph, needed, wanted, caught)
+                    visit(node, g, pending, keep_graph, as_tensors, needed, wanted, caught)
                     continue
-                for keeper, version, place in node.versions:
-                    storage = keeper._storage
-                    if storage is not None and storage.version != version:
-                        raise RuntimeError(node.modified(storage, version, place))
                 saved = node.saved
-                if node.versions and not keep_graph:
-                    node.release()
-                for (parent, nr), formula in zip(node.edges, node.formulas):
+                if saved:
+                    for keeper, version, place in node.versions:
+                        storage = keeper._storage
+                        if storage is not None and storage.version != version:
+                            raise RuntimeError(node.modified(storage, version, place))
+                    if not keep_graph:
+                        node.release()
+                quick = node.op.quick
+                i = -1
+                for parent, nr in node.edges:
+                    i += 1  # an enumerate() would take longer than all the rest of an idle round
                     if parent is None:
                         continue
-                    d = formula(g, saved)
+                    formula, place = quick[i]
+                    d = formula(g, saved[place]) if place >= 0 else formula(g) if place == _NONE else formula(g, saved)
                     if d is None:
                         continue
                     if d.dtype is _FLOAT32 is parent.dtype and d.shape == parent.shape:
@@ -650,6 +434,8 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
     finally:
         state.grad_enabled = enabled
         state.origin = origin
+        if following:
+            state.walk = outer
     return caught
 
 
@@ -666,7 +452,7 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
     if needed is not None and not any(parent in needed for parent, _ in node.edges):
         return  # a target with no other behind it: its own derivative is not asked for, and its saved values stay
     if type(node) is AccumulateGrad:
-        if caught is None:
+        if caught is None and node.variable._requires_grad:  # else it was detached since
             node.accumulate(g)
         return
     if create_graph:
@@ -781,15 +567,18 @@ def _roots(outputs: Sequence[Any], grad_outputs: Any) -> list[tuple[Edge, Any]]:
     return roots
 
 
-def _start(outputs: Sequence[Any], grads: Any, keep: bool | None, create_graph: bool, targets: list[Edge] | None) -> list[Any] | None:
-    roots = [(edge, as_tensor(g) if create_graph else as_array(g)) for edge, g in _roots(outputs, grads)]
-    if state.mode is None:
-        return walk(roots, create_graph if keep is None else keep, create_graph, targets)
-    mode, state.mode = state.mode, None
-    try:
-        return walk(roots, create_graph if keep is None else keep, create_graph, targets)
-    finally:
-        state.mode = mode
+def _start(outputs: Sequence[Any], grads: Any, keep: bool | None, create_graph: bool, inputs: Sequence[Any] | None) -> list[Any] | None:
+    """Walk from the outputs, through the modes that want to see it; with inputs, their gradients."""
+    run = walk_from if state.mode is None else state.mode.walk_back
+    return run(outputs, grads, create_graph if keep is None else keep, create_graph, inputs)
+
+
+def walk_from(outputs: Sequence[Any], grads: Any, keep: bool, create_graph: bool, inputs: Sequence[Any] | None) -> list[Any] | None:
+    """The walk itself: on arrays, or on Tensors if a graph of it is asked for or a mode is to see its operations."""
+    targets = None if inputs is None else _target_edges(inputs)
+    as_tensors = create_graph or state.mode is not None
+    roots = [(edge, as_tensor(g) if as_tensors else as_array(g)) for edge, g in _roots(outputs, grads)]
+    return walk(roots, keep, create_graph, targets)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -805,20 +594,37 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     Raises:
         RuntimeError: if an output does not require a gradient, a shape differs, or the graph was freed or written to.
     """
-    outputs = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
+    outputs = _listed(tensors)
     if grad_tensors is None:
         grad_tensors = grad_variables
     if inputs is None:
         _start(outputs, grad_tensors, retain_graph, create_graph, None)
         return
-    inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+    inputs = _listed(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-    found = _start(outputs, grad_tensors, retain_graph, create_graph, _target_edges(inputs)) or []
+    found = _start(outputs, grad_tensors, retain_graph, create_graph, inputs) or []
     for x, g in zip(inputs, found, strict=True):
         if g is not None and not getattr(x, "retains_grad", False):  # else it has the gradient already
             with set_grad_enabled(create_graph):
                 AccumulateGrad(x).accumulate(g)
+
+
+def _listed(tensors: Any) -> list[Any]:
+    """One or several tensors as a list; for a GradientEdge its leaf, or a tensor that stands in for the node's output."""
+    if isinstance(tensors, TensorBase):
+        return [tensors]
+    return [_stand_in(x) if type(x) is GradientEdge else x for x in ([tensors] if type(tensors) is GradientEdge else tensors)]
+
+
+def _stand_in(edge: GradientEdge) -> TensorBase:
+    node, nr, _ = edge
+    if isinstance(node, AccumulateGrad):
+        return node.variable
+    shape, dtype = (node.shape, node.dtype) if node.shape is not None else node.outputs[nr]
+    x: TensorBase = engine_state.wrap(np.broadcast_to(np.zeros((), dtype), shape))
+    x._edge = (node, nr)
+    return x
 
 
 def _target_edges(inputs: Sequence[Any]) -> list[Edge]:
@@ -838,15 +644,16 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
 
     Raises:
         RuntimeError: if an input was not used and neither allow_unused nor materialize_grads is set.
-        NotImplementedError: for is_grads_batched=True.
     """
-    if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True) is not supported: loop over the gradients")
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
-    outputs = [outputs] if isinstance(outputs, TensorBase) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
-    found = _start(outputs, grad_outputs, retain_graph, create_graph, _target_edges(inputs)) or []
+    outputs = _listed(outputs)
+    inputs = _listed(inputs)
+    if is_grads_batched:
+        from mytorch.func.vmap import batched_gradients
+        return batched_gradients(outputs, inputs, grad_outputs, retain_graph=retain_graph, create_graph=create_graph,
+                                 allow_unused=allow_unused, materialize_grads=materialize_grads)
+    found = _start(outputs, grad_outputs, retain_graph, create_graph, inputs) or []
     result = []
     for x, g in zip(inputs, found, strict=True):
         if g is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -22,11 +22,20 @@ Array = Any  # a NumPy array, or a Tensor where a formula is differentiated itse
 Edge = tuple["Node | None", int]  # a parent and which of its outputs
 CONSTANT: Edge = (None, 0)
 
+
+class GradientEdge(NamedTuple):
+    """Where a gradient arrives: a node, and which of its outputs. `ownership_token` is torch's, always None here."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+
 # Per thread (and per asynchronous task). A context variable reads in 12 ns, threading.local in 40 to 80.
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _mode: ContextVar[Mode | None] = ContextVar("mode", default=None)
-_check_nan: ContextVar[bool] = ContextVar("check_nan", default=False)
 _origin: ContextVar[Node | None] = ContextVar("origin", default=None)
+_walk: ContextVar[Any] = ContextVar("walk", default=None)
 get_grad_enabled = _grad_enabled.get
 get_mode = _mode.get
 
@@ -36,8 +45,12 @@ class _ThreadState:
 
     grad_enabled = property(lambda self: _grad_enabled.get(), lambda self, value: _set(_grad_enabled, value))
     mode = property(lambda self: _mode.get(), lambda self, value: _set(_mode, value))
-    check_nan = property(lambda self: _check_nan.get(), lambda self, value: _set(_check_nan, value))
     origin = property(lambda self: _origin.get(), lambda self, value: _set(_origin, value))
+    walk = property(lambda self: _walk.get(), lambda self, value: _set(_walk, value))  # a Walk, if they are followed
+    # Of the whole process, as in torch:
+    check_nan = False  # does every backward search its gradients for NaN?
+    watcher: Callable[..., None] | None = None  # takes every step of a backward walk in place of `_visit`, which it calls (the profiler)
+    follow_walks = False  # does anybody ask for `walk`? Set once, by the first who does
 
 
 def _set(variable: ContextVar[Any], value: Any) -> None:
@@ -47,10 +60,20 @@ def _set(variable: ContextVar[Any], value: Any) -> None:
 state = _ThreadState()
 
 
+class Walk:
+    """A backward walk that somebody follows: the nodes it has yet to visit, and those on the way to its targets (None: all)."""
+
+    __slots__ = ("__weakref__", "needed", "order")
+
+    def __init__(self, order: list[Node], needed: set[Node] | None) -> None:
+        self.order = order
+        self.needed = needed
+
+
 class TensorBase:
     """What the engine knows of a tensor; `mytorch.tensor.Tensor` adds everything that users see."""
 
-    __slots__ = ("__dict__", "__weakref__", "_accumulate", "_array", "_edge", "_grad", "_hooks", "_requires_grad", "_storage", "_view")
+    __slots__ = ("__dict__", "__weakref__", "_accumulate", "_array", "_edge", "_grad", "_hooks", "_requires_grad", "_storage", "_tangents", "_view")
 
     _array: ndarray[Any, Any]
     _edge: Edge | None  # (node, which of its outputs) for a computed tensor, None for a leaf
@@ -60,6 +83,7 @@ class TensorBase:
     _grad: Any
     _accumulate: weakref.ref[AccumulateGrad] | None
     _hooks: Hooks | None  # of a leaf; those of a computed tensor live on its node
+    _tangents: dict[Mode, Any]  # its derivative along a direction at each forward-mode level; unset where there is none
 
 
 class Storage:
@@ -105,6 +129,10 @@ def as_array(g: Any) -> Any:
 
 def storage_of(x: TensorBase) -> Storage:
     """The record that x shares with its aliases."""
-    if x._storage is None:
-        x._storage = Storage()
-    return x._storage
+    storage = x._storage
+    if storage is None:
+        storage = x._storage = Storage()
+        edge = x._edge
+        if edge is not None and edge[0] is not None:
+            edge[0].watch(storage, edge[1])
+    return storage

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from mytorch.engine_state import InferenceStorage, get_grad_enabled, state
+from mytorch.engine_state import InferenceStorage, get_grad_enabled, get_mode, state
 
 if TYPE_CHECKING:
     from mytorch.autograd_engine import Op
@@ -17,6 +17,7 @@ class Mode:
     """Sees every operation while it is entered, on this thread: subclasses define `handle`."""
 
     _below: Mode | None = None
+    follows_backward = False  # does it see what a backward walk computes, too?
 
     def __enter__(self) -> Mode:
         self._below, state.mode = state.mode, self
@@ -29,6 +30,20 @@ class Mode:
         """Do what this mode does with the operation; `self.proceed(...)` passes it on. `run` is apply or apply_inplace."""
         return self.proceed(run, op, inputs, meta)
 
+    def attach(self, node: Any, saved: list[Any]) -> None:
+        """Give Tensors rebuilt from what `node` saved whatever the modes know of them."""
+        if self._below is not None:
+            self._below.attach(node, saved)
+
+    def check_out(self, y: Any) -> None:
+        """Refuse a result that `out=` would lose something of."""
+        if self._below is not None:
+            self._below.check_out(y)
+
+    def handle_function(self, function: Any, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a user's Function, `run(args, kwargs)`, and return its output and its ctx. What it does inside is seen as ever."""
+        return run(args, kwargs) if self._below is None else self._below.handle_function(function, run, args, kwargs)
+
     def proceed(self, run: Callable[..., Any], op: Op, inputs: tuple[Any, ...], meta: Any) -> Any:
         """Run the operation under the modes below this one."""
         state.mode = self._below
@@ -36,6 +51,41 @@ class Mode:
             return run(op, inputs, meta)
         finally:
             state.mode = self
+
+    def call(self, function: Callable[..., Any], again: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function that is marked `by_example`; `again` is the marked function."""
+        return function(*args, **kwargs) if self._below is None else self._below.call(function, again, args, kwargs)
+
+    def like(self, x: Any, others: Iterable[Any]) -> Any:
+        """x, ready to be copied and to have `others` written into the copy."""
+        return x if self._below is None else self._below.like(x, others)
+
+    def walk_back(self, outputs: Any, grads: Any, keep: bool, create_graph: bool, inputs: Any) -> Any:
+        """Run a backward walk; of the modes entered only those that follow it see its operations, as operations on Tensors."""
+        from mytorch.autograd_engine import walk_from
+        mode: Mode | None = self
+        while mode is not None and not mode.follows_backward:
+            mode = mode._below
+        if mode is not None:
+            from mytorch.func.walking import walk_under_modes
+            return walk_under_modes(outputs, grads, keep, create_graph, inputs)
+        state.mode = None
+        try:
+            return walk_from(outputs, grads, keep, create_graph, inputs)
+        finally:
+            state.mode = self
+
+
+def by_example(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that looks at values outside of operations: vmap runs it once for every example."""
+    from functools import wraps
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        mode = get_mode()
+        return function(*args, **kwargs) if mode is None else mode.call(function, call, args, kwargs)
+
+    return call
 
 
 # ---- gradient modes -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from mytorch.engine_state import TensorBase, as_array, as_tensor
 
 __mytorch__ = True
+
+_retain_lock = threading.Lock()  # of one graph, several threads may run backward
 
 
 class RemovableHandle:
@@ -69,7 +72,8 @@ class Hooks:
         for nr, ref in self.retain.items():
             tensor = ref()
             if tensor is not None and tensors[nr] is not None:
-                tensor._grad = tensors[nr] if tensor._grad is None else tensor._grad + tensors[nr]
+                with _retain_lock:
+                    tensor._grad = tensors[nr] if tensor._grad is None else tensor._grad + tensors[nr]
         return tensors if as_tensors else [as_array(t) for t in tensors]
 
 

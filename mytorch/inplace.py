@@ -13,10 +13,11 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state
-from mytorch.autograd_engine import BACKWARD_TWICE, Node, Op, gradient_edge, record, requires_grad
+from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
 from mytorch.dtypes import from_numpy_dtype, legacy_name
-from mytorch.engine_state import CONSTANT, Array, Edge, InferenceStorage, Storage, TensorBase, as_array, get_grad_enabled, state, storage_of
+from mytorch.engine_state import CONSTANT, Array, Edge, InferenceStorage, TensorBase, as_array, get_grad_enabled, state, storage_of
 from mytorch.grad_mode import enable_grad
+from mytorch.nodes import BACKWARD_TWICE
 
 __mytorch__ = True
 
@@ -106,7 +107,7 @@ def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) 
         return  # a reshape that had to copy
     storage = x._storage
     if storage is None:
-        storage = x._storage = Storage()
+        storage = storage_of(x)
     out._storage = storage
     above = x._view
     view = View()
@@ -129,9 +130,7 @@ def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) 
 
 def bump(x: TensorBase) -> None:
     """Count a write to the memory of x."""
-    storage = x._storage
-    if storage is None:
-        x._storage = storage = Storage()
+    storage = storage_of(x)
     if not isinstance(storage, InferenceStorage):
         storage.version += 1
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from numpy import ndarray
+
 from mytorch import engine_state
-from mytorch.autograd_engine import BACKWARD_TWICE, Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of
+from mytorch.autograd_engine import Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of
 from mytorch.engine_state import CONSTANT, as_tensor
 from mytorch.inplace import bump, check_inplace, rebase
+from mytorch.nodes import BACKWARD_TWICE
 
 __mytorch__ = True
 
@@ -22,9 +25,9 @@ class FunctionCtx:
         Raises:
             TypeError: for anything else; keep that as an attribute of ctx.
         """
-        for t in tensors:
+        for i, t in enumerate(tensors):
             if t is not None and not isinstance(t, TensorBase):
-                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+                raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
@@ -47,16 +50,35 @@ class FunctionCtx:
 class UserNode(Node, FunctionCtx):
     """The node of a user's Function, and the `ctx` that its methods get."""
 
-    function: type[Function]
+    _function: type[Function]
     materialize_grads = True
     _to_save: tuple[Any, ...] = ()
     _dirty: tuple[Any, ...] = ()
     _non_differentiable: tuple[Any, ...] = ()
     _saved: list[Any] | None = None
     needs_input_grad: tuple[bool, ...] = ()
+    tangents: dict[int, Any] | None = None  # of the outputs at each forward-mode level
+    _notes: dict[str, Any] | None = None  # what the user called ctx.shape and the like: names that nodes use themselves
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.name()} object at {id(self):#x}>"
+
+    def take_notes(self) -> None:
+        """Put aside what the user's method has set under a name that the engine needs."""
+        self._notes = {name: getattr(self, name) for name in ("shape", "dtype", "outputs", "code") if hasattr(self, name)} or None
+
+    def serve(self, method: Callable[..., Any], *args: Any) -> Any:
+        """Call a method of the user's with this node as its ctx."""
+        if self._notes is None:
+            return method(self, *args)
+        own = {name: getattr(self, name) for name in self._notes}
+        for name, value in self._notes.items():
+            setattr(self, name, value)
+        try:
+            return method(self, *args)
+        finally:
+            for name, value in own.items():
+                setattr(self, name, value)
 
     def keep(self, outputs: Sequence[Any]) -> None:
         """Store what was saved. An output is stored without its node, so that no reference cycle exists."""
@@ -68,6 +90,12 @@ class UserNode(Node, FunctionCtx):
             storage = storage_of(t)
             place = next((i for i, y in enumerate(outputs) if y is t), None)
             nr = None if t._edge is None else place  # an output without a gradient stays without one
+            if state.mode is not None:  # saved-tensor hooks are a mode, too
+                from mytorch.autograd.saved_tensors import pack_for_function
+                packed = pack_for_function(t, place, self)
+                if packed is not None:
+                    kept.append((packed, nr, storage, storage.version))
+                    continue
             kept.append((t if place is None else t._array, nr, storage, storage.version))
         self._saved = kept
         self._to_save = ()
@@ -88,9 +116,16 @@ class UserNode(Node, FunctionCtx):
     def _unpack(self, item: Any) -> Any:
         if item is None:
             return None
+        nr: int | None
+        value: Any
         value, nr, storage, version = item
+        if not isinstance(value, (TensorBase, ndarray)):  # packed by hooks
+            tensor = value.open_attached()
+            if nr is not None:
+                tensor._edge = (self, nr)
+            return tensor
         if storage.version != version:
-            shape = list(value.shape)
+            shape = list((value._array if isinstance(value, TensorBase) else value).shape)
             raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: a tensor "
                                f"of shape {shape} saved by {self.name()} is at version {storage.version}; expected version {version} instead.")
         if isinstance(value, TensorBase):
@@ -98,6 +133,8 @@ class UserNode(Node, FunctionCtx):
         tensor = engine_state.wrap(value)
         tensor._storage = storage
         tensor._edge = None if nr is None else (self, nr)
+        if self.tangents is not None and nr in self.tangents:
+            tensor._tangents = self.tangents[nr]
         return tensor
 
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
@@ -112,10 +149,13 @@ class UserNode(Node, FunctionCtx):
         return [self._checked(i, d, as_tensors) for i, d in enumerate(found)]
 
     def _call(self, given: list[Any]) -> Sequence[Any]:
-        function = self.function
+        function = self._function
         # a subclass may define either; vjp is another name of backward
-        other = function.backward is Function.backward and function.vjp is not Function.vjp
-        result = (function.vjp if other else function.backward)(self, *given)
+        other = function.vjp is not Function.vjp
+        if other and function.backward is not Function.backward:
+            raise RuntimeError("Implementing both 'backward' and 'vjp' for a custom Function is not allowed. "
+                               "You should only implement one of them.")
+        result = self.serve(function.vjp if other else function.backward, *given)
         found = result if isinstance(result, tuple) else (result,)
         count = len(self.edges)
         if len(found) > count and all(d is None for d in found[count:]):
@@ -125,10 +165,16 @@ class UserNode(Node, FunctionCtx):
         return found
 
     def _checked(self, i: int, d: Any, as_tensors: bool) -> Any:
-        if d is None or self.edges[i][0] is None:
+        parent, nr = self.edges[i]
+        if d is None or parent is None:
             return None
         if not isinstance(d, TensorBase):
-            raise TypeError(f"expected Variable or None (got {type(d).__name__}) as gradient {i} of {self.name()}")
+            raise RuntimeError(f"expected Variable or None (got {type(d).__name__}) as gradient {i} of {self.name()}")
+        shape = parent.shape if parent.shape is not None else parent.outputs[nr][0]
+        given = d._array.shape
+        if given != shape and (len(given) < len(shape) or any(n not in (1, m) for n, m in zip(shape[::-1], given[::-1], strict=False))):
+            raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {i} - got {list(given)} but expected shape "
+                               f"compatible with {list(shape)}")
         return d if as_tensors else d._array
 
     def release(self) -> None:
@@ -141,7 +187,7 @@ class _FunctionMeta(type):
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
-        cls._backward_cls = type(f"{name}Backward", (UserNode,), {"function": cls})
+        cls._backward_cls = type(f"{name}Backward", (UserNode,), {"_function": cls})
 
 
 class Function(metaclass=_FunctionMeta):
@@ -170,9 +216,27 @@ class Function(metaclass=_FunctionMeta):
                                   "with backward mode AD.")
 
     @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Compute the tangents of the outputs from those of the arguments, for forward mode; None stands for zero."""
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+
+    generate_vmap_rule = False  # may vmap run it example by example?
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        """Run the function on a batch: args with the batch at in_dims; return the output and where its batch is.
+
+        Args:
+            info: has batch_size and randomness.
+        """
+        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+                                  "generate_vmap_rule=True.")
+
+    @staticmethod
     def vjp(ctx: Any, *grad_outputs: Any) -> Any:
         """Another name of `backward`."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function.")
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function to use it "
+                                  "with backward mode AD.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
@@ -181,6 +245,13 @@ class Function(metaclass=_FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and put a node into the graph whose backward is the user's."""
+        if state.mode is not None:
+            return state.mode.handle_function(cls, cls._run, args, kwargs)[0]
+        return cls._run(args, kwargs)[0]
+
+    @classmethod
+    def _run(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, UserNode]:
+        """The output, and the node that served as ctx."""
         node: UserNode = object.__new__(cls._backward_cls)
         node.hooks = None
         node.careful = True
@@ -204,14 +275,15 @@ class Function(metaclass=_FunctionMeta):
             node.keep([])
             for y in node._dirty:
                 bump(y)
-            return tuple(outputs) if isinstance(output, tuple) else outputs[0]
+            return tuple(outputs) if isinstance(output, tuple) else outputs[0], node
+        node.take_notes()
         node.remember_line()
         node.shape = None
         node.dtype = None
         node.outputs = [(y._array.shape, y._array.dtype) if isinstance(y, TensorBase) else ((), None) for y in outputs]
         _link(node, args, outputs)
         node.keep(outputs)
-        return tuple(outputs) if isinstance(output, tuple) else outputs[0]
+        return tuple(outputs) if isinstance(output, tuple) else outputs[0], node
 
 
 def _fresh(node: UserNode, y: Any, inputs: list[Any]) -> Any:
@@ -277,4 +349,6 @@ class _Refuse(Function):
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
 
-__all__ = ["Function", "FunctionCtx", "UserNode", "once_differentiable"]
+BackwardCFunction, FunctionMeta = UserNode, _FunctionMeta  # torch's names
+
+__all__ = ["BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "UserNode", "once_differentiable"]
