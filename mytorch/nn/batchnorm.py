@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __mytorch__ = True
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "SyncBatchNorm"]
 
 
 class _NormBase(Module):
@@ -129,6 +129,42 @@ class BatchNorm3d(_BatchNorm):
     """Batch normalisation of (N, C, D, H, W); see `BatchNorm2d`."""
 
     _ndims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation over the batches of all processes of a group. In one process, which is what there is, that is `BatchNorm2d`.
+
+    Args:
+        process_group: leave it None. The rest as for `BatchNorm2d`.
+    Shape: (N, C, *), kept.
+    Raises:
+        ValueError: for fewer than two dimensions. NotImplementedError: for a process group.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+                 track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None, *,
+                 bias: bool = True) -> None:
+        if process_group is not None:
+            raise NotImplementedError("SyncBatchNorm(process_group=...) is not supported: there is one process; leave process_group=None")
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
+        if input._array.ndim < 2:
+            raise ValueError(f"expected at least 2D input (got {input._array.ndim}D input)")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
+        """The module with a SyncBatchNorm, of the same Parameters and buffers, in the place of each BatchNorm."""
+        converted = module
+        if isinstance(module, _BatchNorm):
+            converted = cls(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats, process_group)
+            for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+                setattr(converted, name, getattr(module, name))
+            converted.training = module.training
+        for name, child in module.named_children():
+            converted.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return converted
 
 
 class _InstanceNorm(_NormBase):

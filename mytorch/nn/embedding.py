@@ -63,7 +63,7 @@ class Embedding(_Table):
         scale_grad_by_freq: divide gradients by how often the row occurs.
     Shape: x (*) int64 or int32 -> (*, embedding_dim).
     Raises:
-        IndexError: for a row that is not there. NotImplementedError: for sparse=True, at the call.
+        IndexError: for a row that is not there.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,

@@ -15,19 +15,30 @@ from mytorch.ops.adaptive_pool import (
     adaptive_avg_pool3d, adaptive_max_pool1d as adaptive_max_pool1d, adaptive_max_pool2d as adaptive_max_pool2d,
     adaptive_max_pool3d as adaptive_max_pool3d, lp_pool1d as lp_pool1d, lp_pool2d as lp_pool2d, lp_pool3d as lp_pool3d,
     max_unpool1d as max_unpool1d, max_unpool2d as max_unpool2d, max_unpool3d as max_unpool3d,
+    adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices, adaptive_max_pool2d_with_indices as
+    adaptive_max_pool2d_with_indices, adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices,
 )
 from mytorch.ops.arithmetic import sigmoid as sigmoid, tanh as tanh
+from mytorch.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from mytorch.ops.conv import (
     conv1d as conv1d, conv2d as conv2d, conv3d as conv3d, conv_transpose1d as conv_transpose1d, conv_transpose2d as
     conv_transpose2d, conv_transpose3d as conv_transpose3d,
 )
+from mytorch.ops.conv_tbc import conv_tbc as conv_tbc
 from mytorch.ops.cross_entropy import cross_entropy as cross_entropy, nll_loss as nll_loss
+from mytorch.ops.ctc import ctc_loss as ctc_loss
 from mytorch.ops.dropout import (
     alpha_dropout as alpha_dropout, dropout as dropout, dropout1d as dropout1d, dropout2d as dropout2d, dropout3d as dropout3d,
     feature_alpha_dropout as feature_alpha_dropout,
 )
 from mytorch.ops.embedding import embedding as embedding, embedding_bag as embedding_bag, one_hot as one_hot
+from mytorch.ops.fractional_pool import (
+    fractional_max_pool2d as fractional_max_pool2d, fractional_max_pool2d_with_indices as fractional_max_pool2d_with_indices,
+    fractional_max_pool3d as fractional_max_pool3d, fractional_max_pool3d_with_indices as fractional_max_pool3d_with_indices,
+)
+from mytorch.ops.grid_sample import affine_grid as affine_grid, grid_sample as grid_sample
 from mytorch.ops.linalg import cosine_similarity as cosine_similarity
+from mytorch.ops.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from mytorch.ops.loss import (
     binary_cross_entropy as binary_cross_entropy, binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
     gaussian_nll_loss as gaussian_nll_loss, huber_loss as huber_loss, kl_div as kl_div, l1_loss as l1_loss, mse_loss as mse_loss,
@@ -40,16 +51,20 @@ from mytorch.ops.margin_loss import (
     soft_margin_loss, triplet_margin_loss as triplet_margin_loss, triplet_margin_with_distance_loss as
     triplet_margin_with_distance_loss,
 )
+from mytorch.ops.multihead_attention import multi_head_attention_forward as multi_head_attention_forward
 from mytorch.ops.norm import (
     batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm, layer_norm as layer_norm,
     local_response_norm as local_response_norm, normalize as normalize, rms_norm as rms_norm,
 )
+from mytorch.ops.pdist import pdist as pdist
 from mytorch.ops.pool import (
     avg_pool1d as avg_pool1d, avg_pool2d as avg_pool2d, avg_pool3d as avg_pool3d, max_pool1d as max_pool1d, max_pool2d as
-    max_pool2d, max_pool3d as max_pool3d,
+    max_pool2d, max_pool3d as max_pool3d, max_pool1d_with_indices as max_pool1d_with_indices, max_pool2d_with_indices as
+    max_pool2d_with_indices, max_pool3d_with_indices as max_pool3d_with_indices,
 )
 from mytorch.ops.resize import (
-    channel_shuffle as channel_shuffle, interpolate as interpolate, pixel_shuffle as pixel_shuffle, pixel_unshuffle as
+    channel_shuffle as channel_shuffle, channel_shuffle as native_channel_shuffle,
+    interpolate as interpolate, pixel_shuffle as pixel_shuffle, pixel_unshuffle as
     pixel_unshuffle, upsample as upsample, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest,
 )
 from mytorch.ops.shape import pad as pad

@@ -441,6 +441,7 @@ class Module:
     bfloat16 = module_convert.to_bfloat16
     cpu = module_convert.to_cpu
     cuda = module_convert.to_cuda
+    compile = module_convert.compile_module
 
     # ---- printing -------------------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,8 @@ def to(self: M, *args: Any, **kwargs: Any) -> M:
         raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
 
     def convert(t: Any) -> Any:
-        return t.to(device, dtype if t.is_floating_point() or t.is_complex() else None, non_blocking)
+        form = kwargs.get("memory_format") if t.dim() in (4, 5) else None  # a layout of images and volumes
+        return t.to(device, dtype if t.is_floating_point() or t.is_complex() else None, non_blocking, memory_format=form)
 
     return self._apply(convert)
 
@@ -99,9 +100,13 @@ def to_cuda(self: M, device: Any = None) -> M:
     return self._apply(lambda t: t.cuda(device))
 
 
+def compile_module(self: M, *args: Any, **kwargs: Any) -> None:
+    """Accepted, like `torch.compile`: everything runs eagerly, and forward stays as it is."""
+
+
 def _parse_to(*args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, tensor: Any = None,
               copy: bool = False, memory_format: Any = None) -> tuple[Any, Any, bool]:
-    """The device, dtype and non_blocking that a call of `to` asks for; memory_format asks nothing: kernels choose layouts."""
+    """The device, dtype and non_blocking that a call of `to` asks for."""
     first = args[0] if args else tensor
     if isinstance(first, Tensor):
         return first.device, first.dtype, non_blocking or (len(args) > 1 and args[1])

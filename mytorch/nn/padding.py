@@ -142,19 +142,29 @@ class ReplicationPad3d(_Pad):
     _dims, _mode = 3, "replicate"
 
 
-class CircularPad1d(_Pad):
-    """Widen the last dimension by its other end: abc -> bcabcab for 2."""
+class _CircularPad(_Pad):
+    """Widen by the other end, with a check of the input's dimensions."""
 
     _mode = "circular"
 
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        fewest, given = self._dims + 1, input.dim()
+        if given not in (fewest, fewest + 1):
+            raise ValueError(f"expected {fewest}D or {fewest + 1}D input (got {given}D input)")
+        return pad(input, self.padding, self._mode)
 
-class CircularPad2d(_Pad):
+
+class CircularPad1d(_CircularPad):
+    """Widen the last dimension by its other end: abc -> bcabcab for 2."""
+
+
+class CircularPad2d(_CircularPad):
     """Widen the last two dimensions by their other ends."""
 
-    _dims, _mode = 2, "circular"
+    _dims = 2
 
 
-class CircularPad3d(_Pad):
+class CircularPad3d(_CircularPad):
     """Widen the last three dimensions by their other ends."""
 
-    _dims, _mode = 3, "circular"
+    _dims = 3

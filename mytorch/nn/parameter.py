@@ -104,3 +104,10 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         buffer.persistent = persistent
         buffer._is_buffer = True
         return buffer
+
+
+def __getattr__(name: str) -> object:
+    if name in ("UninitializedBuffer", "UninitializedParameter", "is_lazy"):  # torch's place; they live with the layers that wait
+        from mytorch.nn import lazy
+        return getattr(lazy, name)
+    raise AttributeError(f"module 'mytorch.nn.parameter' has no attribute '{name}': if torch has it, it is not supported yet")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mytorch.nn.module import Module
 from mytorch.nn.padding import ntuple
-from mytorch.ops import adaptive_pool, pool
+from mytorch.ops import adaptive_pool, fractional_pool, pool
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,8 +17,8 @@ __mytorch__ = True
 
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d",
-    "AvgPool1d", "AvgPool2d", "AvgPool3d", "LPPool1d", "LPPool2d", "LPPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
-    "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
+    "AvgPool1d", "AvgPool2d", "AvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
 ]
 
 
@@ -178,6 +178,44 @@ class LPPool2d(_LPPool):
 
 class LPPool3d(_LPPool):
     """The p-norm of each window of three dimensions. See `nn.functional.lp_pool3d`."""
+
+    _dims = 3
+
+
+class _FractionalMaxPool(Module):
+    _dims = 2
+
+    def __init__(self, kernel_size: int | tuple[int, ...], output_size: int | tuple[int, ...] | None = None,
+                 output_ratio: float | tuple[float, ...] | None = None, return_indices: bool = False,
+                 _random_samples: Tensor | None = None) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size = ntuple(kernel_size, self._dims)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = None if output_size is None else self._each(output_size)
+        self.output_ratio = None if output_ratio is None else self._each(output_ratio)
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{name} requires specifying either an output size, or a pooling ratio")
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+
+    def _each(self, value: Any) -> tuple[Any, ...]:
+        return tuple(value) if isinstance(value, (tuple, list)) else (value,) * self._dims
+
+    def forward(self, input: Tensor) -> Any:  # noqa: A002
+        function = (fractional_pool.fractional_max_pool2d, fractional_pool.fractional_max_pool3d)[self._dims - 2]
+        return function(input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples)
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The largest values of windows at random distances. See `nn.functional.fractional_max_pool2d`."""
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """The largest values of windows at random distances, of volumes. See `nn.functional.fractional_max_pool3d`."""
 
     _dims = 3
 

@@ -10,6 +10,7 @@ from mytorch.nn import init
 from mytorch.nn.module import Module
 from mytorch.nn.parameter import Parameter
 from mytorch.nn.util import PackedSequence
+from mytorch.ops.autocast import get_casting
 from mytorch.ops.create import empty, zeros
 from mytorch.ops.recurrent import gru_op, lstm_op, rnn_op
 from mytorch.ops.recurrent_network import network, rnn_relu_cell, rnn_tanh_cell, weights_by_layer
@@ -127,7 +128,7 @@ class RNNBase(Module):
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:  # noqa: A002
         """ValueError for another dtype than the weights', RuntimeError for another number of dimensions or features."""
         dtype = self._weights()[0].dtype
-        if input.dtype != dtype:
+        if input.dtype != dtype and get_casting() is None:
             raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
                              f"Convert input: input.to({dtype}), or convert model: model.to({input.dtype})")
         expected = 3 if batch_sizes is None else 2

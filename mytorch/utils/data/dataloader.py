@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from itertools import islice, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mytorch.utils.data.collate import default_collate, default_convert, rules_are_own
-from mytorch.utils.data.dataset import Dataset, IterableDataset, rows_at, samples_at
+from mytorch.utils.data.collate import default_collate, default_convert
+from mytorch.utils.data.dataset import Dataset, IterableDataset
+from mytorch.utils.data.reader import Job, Reader
 from mytorch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
-from mytorch.utils.data.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Self
 
     from mytorch.generator import Generator
 
@@ -21,25 +21,24 @@ __mytorch__ = True
 
 T_co = TypeVar("T_co", covariant=True)
 
-_workers_announced = False
+def _warn_of_many_workers(num_workers: int) -> None:
+    """As torch: more workers than processors slow each other down."""
+    import os
 
-
-def _announce_workers(num_workers: int) -> None:
-    """Say once per process that workers are played in the main process."""
-    global _workers_announced
-    if not _workers_announced:
-        _workers_announced = True
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:
+        processors = os.cpu_count() or num_workers
+    if num_workers > processors:
         warnings.warn(
-            f"DataLoader: num_workers={num_workers} starts no processes here; the main process loads the data, with the worker "
-            "seeds, worker_init_fn calls and get_worker_info() of torch's workers, so the batches are the same",
-            UserWarning,
+            f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of worker in current system "
+            f"is {processors}, which is smaller than what this DataLoader is going to create. More workers than processors can make "
+            "loading slow, lower num_workers if it is",
             stacklevel=3,
         )
 
 
-def _check_worker_options(
-    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool, multiprocessing_context: Any
-) -> None:
+def _check_worker_options(num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool) -> None:
     if num_workers < 0:
         raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
     if timeout < 0:
@@ -53,11 +52,12 @@ def _check_worker_options(
         raise ValueError("prefetch_factor option should be non-negative")
     if persistent_workers and num_workers == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
-    if multiprocessing_context is not None:
-        _check_context(multiprocessing_context, num_workers)
 
 
-def _check_context(context: Any, num_workers: int) -> None:
+def _context_of(context: Any, num_workers: int) -> Any:
+    """The context of multiprocessing for a start method, or for a context; None for None."""
+    if context is None:
+        return None
     import multiprocessing
 
     if num_workers == 0:
@@ -71,11 +71,13 @@ def _check_context(context: Any, num_workers: int) -> None:
                 f"multiprocessing_context option should specify a valid start method in {methods!r}, but got "
                 f"multiprocessing_context={context!r}"
             )
-    elif not isinstance(context, multiprocessing.context.BaseContext):
+        return multiprocessing.get_context(context)
+    if not isinstance(context, multiprocessing.context.BaseContext):
         raise TypeError(
             "multiprocessing_context option should be a valid context object or a string specifying the start method, but got "
             f"multiprocessing_context={context}"
         )
+    return context
 
 
 def _check_order_options(
@@ -109,21 +111,24 @@ class DataLoader(Generic[T_co]):
         shuffle: whether each pass has a new random order.
         sampler: the order of the samples, in place of shuffle.
         batch_sampler: the indices of each batch, in place of batch_size, shuffle, sampler and drop_last.
-        num_workers: with 1 and more, torch starts processes. Here the main process does the loading and says so once; the
-            batches are those of that many workers: each has its seed, its copy of the dataset and its ``get_worker_info()``.
+        num_workers: how many processes load batches ahead; with 0 the main process loads each batch when it is asked for.
         collate_fn: makes a batch of a list of samples; ``default_collate``, or ``default_convert`` if batch_size is None.
         pin_memory: accepted; memory here needs no pinning.
         drop_last: whether to leave out a last batch that is not full.
-        timeout: accepted with num_workers > 0; there is nothing to wait for.
+        timeout: how many seconds to wait for a batch of a worker; 0 waits for ever.
         worker_init_fn: called in each worker with its number, after seeding.
-        multiprocessing_context: checked, and without effect.
+        multiprocessing_context: "fork", "spawn", "forkserver" or a context of multiprocessing, whose default holds if None. All
+            but fork need a dataset, collate_fn and worker_init_fn that can be pickled.
         generator: shuffles and seeds the workers; the default generator if None.
-        prefetch_factor: how many batches per worker the sampler is asked ahead; 2 with workers.
+        prefetch_factor: how many batches per worker are loaded ahead; 2 with workers.
         persistent_workers: whether workers, and their random streams, live on from pass to pass.
         pin_memory_device: accepted, as pin_memory.
-        in_order: accepted; batches always come in order.
+        in_order: whether batches come in the order of the sampler, also if a later one is ready first.
     Raises:
         ValueError: for options that exclude each other.
+        RuntimeError: when iterated, if a worker dies or a batch takes longer than timeout; it names the worker and the sample.
+            Then, and when the pass is left by ``break`` or an exception, the workers are ended. What the dataset raises in a
+            worker is raised here, its class kept, with the worker's traceback as the message.
         AssertionError: when iterated, for a timeout without workers or a prefetch_factor of 0.
     """
 
@@ -151,11 +156,11 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        _check_worker_options(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
+        _check_worker_options(num_workers, timeout, prefetch_factor, persistent_workers)
         self._iterable = isinstance(dataset, IterableDataset)
         _check_order_options(self._iterable, batch_size, shuffle, sampler, batch_sampler, drop_last)
         if num_workers > 0:
-            _announce_workers(num_workers)
+            _warn_of_many_workers(num_workers)
             prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
         if sampler is None:
             sampler = self._default_sampler(dataset, bool(shuffle), generator)
@@ -172,13 +177,22 @@ class DataLoader(Generic[T_co]):
         self.multiprocessing_context = multiprocessing_context
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self._stream_length: int | None = None  # what len(dataset) said of a stream, once asked
-        self._iterator: _Batches | None = None
+        self._iterator: Batches | None = None
         self._initialized = True
 
     def _default_sampler(self, dataset: Any, shuffle: bool, generator: Generator | None) -> Any:
         if self._iterable:
             return repeat(None)  # a stream has no indices: only the size of the batches counts
         return RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+
+    @property
+    def multiprocessing_context(self) -> Any:
+        """The context of multiprocessing that starts the workers; None for its default. A start method may be assigned."""
+        return self._context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, context: Any) -> None:
+        self._context = _context_of(context, self.num_workers)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._initialized and name in self._FIXED:
@@ -190,13 +204,20 @@ class DataLoader(Generic[T_co]):
         """What yields the indices of each batch, or single indices where nothing is batched."""
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
+    def _job(self) -> Job:
+        return Job(self.dataset, self.collate_fn, self._iterable, self.batch_sampler is not None, self.drop_last)
+
     def __iter__(self) -> Iterator[Any]:
+        if self.num_workers == 0:
+            return MainBatches(self)
+        from mytorch.utils.data.worker_batches import WorkerBatches
+
         if not self.persistent_workers:
-            return _Batches(self)
-        if self._iterator is None:
-            self._iterator = _Batches(self)
+            return WorkerBatches(self)
+        if isinstance(self._iterator, WorkerBatches) and self._iterator.usable:
+            self._iterator.restart(self)
         else:
-            self._iterator.restart()
+            self._iterator = WorkerBatches(self)
         return self._iterator
 
     def __len__(self) -> int:
@@ -209,116 +230,52 @@ class DataLoader(Generic[T_co]):
         return length // self.batch_size if self.drop_last else -(-length // self.batch_size)
 
 
-class _Reader:
-    """Makes batches from the indices it is given, as the main process or as one worker."""
-
-    def __init__(self, loader: DataLoader[Any], dataset: Any) -> None:
-        self.dataset, self.collate_fn, self.drop_last = dataset, loader.collate_fn, loader.drop_last
-        self.batched = loader.batch_sampler is not None
-        self.stream = iter(dataset) if loader._iterable else None
-        self.ended = False
-
-    def rows(self, index: Any) -> Any:
-        """The batch of these indices where it is plain rows of tensors, which no code of the user makes; None otherwise."""
-        if self.batched and self.collate_fn is default_collate and rules_are_own():
-            return rows_at(self.dataset, index)
-        return None
-
-    def read(self, index: Any) -> Any:
-        """The batch of these indices, asked of the dataset. StopIteration when a stream has no more."""
-        if self.stream is not None:
-            return self.collate_fn(self._next_of_stream(index))
-        return self.collate_fn(samples_at(self.dataset, index) if self.batched else self.dataset[index])
-
-    def _next_of_stream(self, index: Any) -> Any:
-        assert self.stream is not None
-        if self.ended:
-            raise StopIteration
-        if not self.batched:
-            return next(self.stream)
-        samples = list(islice(self.stream, len(index)))
-        self.ended = len(samples) < len(index)
-        if not samples or (self.drop_last and self.ended):
-            raise StopIteration
-        return samples
-
-
-class _Batches:
+class Batches:
     """One pass over a DataLoader.
 
     The order of the draws is torch's: the pass takes its base seed first, then the sampler draws the order.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
         if loader.timeout and not loader.num_workers:
             raise AssertionError(f"DataLoader without workers requires timeout == 0; got timeout={loader.timeout}, drop it")
-        if loader.prefetch_factor == 0:
-            raise AssertionError("DataLoader with workers requires prefetch_factor > 0; got 0")
-        self._indices = iter(loader._index_sampler)
+        self._dataset, self._index_sampler = loader.dataset, loader._index_sampler  # not the loader: it may keep this iterator
+        self._indices = iter(self._index_sampler)
+        self._base_seed = draw_seed(loader.generator)
+        self._count_anew(loader)
+
+    def _count_anew(self, loader: DataLoader[Any]) -> None:
         self._yielded = 0
-        base_seed = draw_seed(loader.generator)
-        if loader.num_workers:
-            count, init_fn = loader.num_workers, loader.worker_init_fn
-            self._workers = [Worker(number, count, base_seed, loader.dataset, init_fn) for number in range(count)]
-            self.restart()
-        else:
-            self._reader = _Reader(loader, loader.dataset)
+        self._stream_length = loader._stream_length
 
-    def restart(self) -> None:
-        """Begin a pass with the workers there are: a sampler that draws in ``__iter__`` draws again, as in torch."""
-        self._indices = iter(self._loader._index_sampler)
-        self._yielded = 0
-        self._turns: deque[tuple[Worker, _Reader]] = deque()
-        for worker in self._workers:
-            with worker:
-                self._turns.append((worker, _Reader(self._loader, worker.info.dataset)))
-        self._asked: deque[Any] = deque()
-        for _ in range((self._loader.prefetch_factor or 0) * len(self._workers)):
-            self._ask_ahead()
+    def _next_batch(self) -> Any:
+        raise NotImplementedError
 
-    def _next_of_main(self) -> Any:
-        index = next(self._indices)
-        batch = self._reader.rows(index)
-        return self._reader.read(index) if batch is None else batch
-
-    def _ask_ahead(self) -> None:
-        self._asked.extend(islice(self._indices, 1))
-
-    def _next_of_workers(self) -> Any:
-        """The workers take turns; one whose stream has ended leaves the round."""
-        while self._turns and self._asked:
-            worker, reader = self._turns[0]
-            index = self._asked.popleft()
-            try:
-                batch = reader.rows(index)  # draws nothing, so the worker's streams need not be fetched
-                if batch is None:
-                    with worker:
-                        batch = reader.read(index)
-            except StopIteration:
-                self._turns.popleft()
-                self._ask_ahead()
-                continue
-            self._turns.rotate(-1)
-            self._ask_ahead()
-            return batch
-        raise StopIteration
-
-    def __iter__(self) -> _Batches:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
-        loader = self._loader
-        batch = self._next_of_workers() if loader.num_workers else self._next_of_main()
+        batch = self._next_batch()
         self._yielded += 1
-        length = loader._stream_length
+        length = self._stream_length
         if length is not None and self._yielded > length:
             warnings.warn(
-                f"Length of IterableDataset {loader.dataset} was reported to be {length} (when accessing len(dataloader)), "
+                f"Length of IterableDataset {self._dataset} was reported to be {length} (when accessing len(dataloader)), "
                 f"but {self._yielded} samples have been fetched.",
                 stacklevel=2,
             )
         return batch
 
     def __len__(self) -> int:
-        return len(self._loader._index_sampler)
+        return len(self._index_sampler)
+
+
+class MainBatches(Batches):
+    """Batches that the main process loads, each when it is asked for."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        super().__init__(loader)
+        self._reader = Reader(loader._job())
+
+    def _next_batch(self) -> Any:
+        return self._reader.read(next(self._indices))
