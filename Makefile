@@ -3,6 +3,7 @@
 #   make mnist      train the MNIST example, draw its curves
 #   make test       the test suite
 #   make check-all  all that can be checked here; slow
+#   make compatibility   measure against torch, operation by operation, and write docs/compatibility.md
 #   make lint bench docs clean
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter of the virtual environments.
@@ -16,7 +17,7 @@ PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: mnist test test-reference test-install parity lint bench docs smoke sanitize check-all clean
+.PHONY: mnist test test-reference test-install parity compatibility lint bench docs smoke sanitize check-all clean
 
 mnist: $(VENV)/.stamp-mnist
 	$(BIN)/python extra/mnist.py $(MNIST_ARGS)
@@ -35,6 +36,11 @@ test-install: $(VENV)/.stamp-test
 # Against torch itself. MYTORCH_FULL=1 runs the whole tables, otherwise a sample of them.
 parity: $(PARITY_VENV)/.stamp-parity
 	$(PARITY_VENV)/bin/python -m pytest -q tests/parity $(PYTEST_ARGS)
+
+# Writes docs/compatibility.md: torch's own table of operations, every sample in every dtype. Takes half an hour.
+compatibility: $(PARITY_VENV)/.stamp-parity
+	PYTHONPATH=. $(PARITY_VENV)/bin/python -W ignore tests/parity/op_db_runner.py --markdown > compatibility.tmp
+	mv compatibility.tmp docs/compatibility.md
 
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ from mytorch.dtypes import (
     int64 as long,
 )
 from mytorch.ops.activation import (
-    celu as celu, celu_ as celu_, hardshrink as hardshrink, prelu as prelu, relu as relu, relu_ as relu_, selu as selu, selu_ as
+    celu as celu, celu_ as celu_, hardshrink as hardshrink, prelu as prelu, relu_ as relu_, selu as selu, selu_ as
     selu_, threshold as threshold, threshold_ as threshold_,
 )
 from mytorch.ops.adaptive_pool import (
@@ -46,7 +46,7 @@ from mytorch.ops.arithmetic import (
     floor, floor_divide as floor_divide, fmod as fmod, frac as frac, gcd as gcd, heaviside as heaviside, hypot as hypot, lcm as
     lcm, ldexp as ldexp, log as log, log10 as log10, log1p as log1p, log2 as log2, logaddexp as logaddexp, logaddexp2 as
     logaddexp2, logit as logit, mul as mul, neg as neg, nextafter as nextafter, positive as positive, pow as pow, rad2deg as
-    rad2deg, reciprocal as reciprocal, remainder as remainder, round as round, rsqrt as rsqrt, rsub as rsub, sgn as sgn, sigmoid
+    rad2deg, reciprocal as reciprocal, relu as relu, remainder as remainder, round as round, rsqrt as rsqrt, rsub as rsub, sgn as sgn, sigmoid
     as sigmoid, sign as sign, sin as sin, sinc as sinc, sinh as sinh, sqrt as sqrt, square as square, sub as sub, tan as tan, tanh
     as tanh, trunc as trunc, xlogy as xlogy,
 )
@@ -70,11 +70,10 @@ from mytorch.ops.conv import (
     conv_transpose2d, conv_transpose3d as conv_transpose3d, convolution as convolution,
 )
 from mytorch.ops.create import (
-    arange as arange, as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like, empty_strided as
-    empty_strided, eye as eye, resize_as_ as resize_as_,
-    from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, linspace
-    as linspace, logspace as logspace, ones as ones, ones_like as ones_like, scalar_tensor as scalar_tensor, tril_indices as
-    tril_indices, triu_indices as triu_indices, zeros as zeros, zeros_like as zeros_like,
+    as_tensor as as_tensor, asarray as asarray, empty as empty, empty_like as empty_like, empty_permuted as empty_permuted, empty_strided
+    as empty_strided, eye as eye, from_numpy as from_numpy, frombuffer as frombuffer, full as full, full_like as full_like, ones as ones,
+    ones_like as ones_like, resize_as_ as resize_as_, scalar_tensor as scalar_tensor, tril_indices as tril_indices, triu_indices as
+    triu_indices, zeros as zeros, zeros_like as zeros_like,
 )
 from mytorch.ops.differences import (
     cumulative_trapezoid as cumulative_trapezoid, diff as diff, trapezoid as trapezoid, trapz as trapz,
@@ -129,9 +128,16 @@ from mytorch.ops.norm import (
 from mytorch.ops.pool import (
     avg_pool1d as avg_pool1d, max_pool1d as max_pool1d, max_pool2d as max_pool2d, max_pool3d as max_pool3d,
 )
+from mytorch.ops.layout import (
+    channels_last as channels_last, channels_last_3d as channels_last_3d, contiguous_format as contiguous_format,
+    memory_format as memory_format, preserve_format as preserve_format,
+)
 from mytorch.ops.random import (
     bernoulli as bernoulli, multinomial as multinomial, normal as normal, poisson as poisson, rand as rand, rand_like as
     rand_like, randint as randint, randint_like as randint_like, randn as randn, randn_like as randn_like, randperm as randperm,
+)
+from mytorch.ops.ranges import (
+    arange as arange, linspace as linspace, logspace as logspace, range_ as range,
 )
 from mytorch.ops.recurrent_network import (
     gru as gru, gru_cell as gru_cell, lstm as lstm, lstm_cell as lstm_cell, rnn_relu as rnn_relu, rnn_relu_cell as rnn_relu_cell,
@@ -177,7 +183,6 @@ from mytorch.ops.views import (
     transpose, unflatten as unflatten, unsqueeze as unsqueeze,
 )
 from mytorch.ops.linalg import matmul_function as matmul
-from mytorch.ops.create import range_ as range
 from mytorch.ops.elementwise import complex_ as complex
 from mytorch.ops import return_types as return_types
 from mytorch.size import Size as Size
@@ -200,18 +205,61 @@ from mytorch.inspect_tensors import (
 
 globals().update(_legacy_types())
 e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
+has_lapack, has_spectral, has_mkl, has_openmp = True, True, False, False
 strided = "torch.strided"
-contiguous_format, preserve_format, channels_last = "torch.contiguous_format", "torch.preserve_format", "torch.channels_last"
 
 # Loaded when first touched, so that `import mytorch` stays light.
-_LAZY_MODULES = frozenset({"nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random",
-                           "config", "printing"})
+_LAZY_MODULES = frozenset({"accelerator", "amp", "distributions", "compiler", "cpu", "jit", "testing", "profiler",
+                           "nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random",
+                           "config", "printing", "func", "fft", "special", "signal", "linalg"})
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",
-               "compile": "inspect_tensors", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}
+               "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack", "vmap": "func"}
+_LAZY_NAMES |= dict.fromkeys(("compile", "cond", "get_device_module", "is_warn_always_enabled", "set_warn_always"), "inspect_tensors")
+_LAZY_NAMES |= dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled", "set_anomaly_enabled"), "autograd.anomaly_mode")
+_LAZY_NAMES["install_as_torch"] = "alias"
+_LAZY_NAMES |= {"autocast": "amp"} | dict.fromkeys((
+    "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype", "is_autocast_cache_enabled",
+    "set_autocast_cache_enabled", "clear_autocast_cache", "autocast_increment_nesting", "autocast_decrement_nesting",
+    "is_autocast_cpu_enabled", "set_autocast_cpu_enabled", "get_autocast_cpu_dtype", "set_autocast_cpu_dtype", "get_autocast_gpu_dtype",
+    "set_autocast_gpu_dtype"), "amp.state")
+_LAZY_NAMES |= dict.fromkeys(("stft", "istft"), "ops.stft")
+_LAZY_NAMES |= dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"), "ops.windows")
+_LAZY_NAMES |= dict.fromkeys(("lgamma", "digamma", "polygamma", "mvlgamma"), "ops.special_gamma")
+_LAZY_NAMES |= dict.fromkeys(("erfinv", "frexp"), "ops.special_normal") | dict.fromkeys(("igamma", "igammac"), "ops.special_incomplete")
+_LAZY_NAMES |= dict.fromkeys(("i0", "i0_"), "ops.special_bessel")
+_LAZY_NAMES |= dict.fromkeys((
+    "get_default_device", "get_deterministic_debug_mode", "get_float32_matmul_precision", "get_num_interop_threads", "set_flush_denormal",
+    "is_deterministic_algorithms_warn_only_enabled", "set_deterministic_debug_mode", "set_num_interop_threads", "typename"), "inspect_tensors")
+_LAZY_NAMES |= {name: f"ops.{module}" for module, names in {
+    "view_copies": "alias_copy as_strided_copy as_strided_scatter detach_copy diagonal_copy expand_copy narrow_copy permute_copy select_copy "
+                   "slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsafe_chunk "
+                   "unsafe_split unsafe_split_with_sizes unsqueeze_copy view_as_complex_copy view_as_real_copy view_copy",
+    "histogram": "histogram histogramdd",
+    "grid_sample": "grid_sampler grid_sampler_2d grid_sampler_3d",
+    "pdist": "pdist",
+    "resize": "_upsample_bilinear2d_aa",
+    "native_norm": "native_batch_norm native_dropout native_dropout_backward native_group_norm native_layer_norm _native_batch_norm_legit "
+                   "_batch_norm_with_update _softmax_backward_data",
+    "segments": "segment_reduce _chunk_cat",
+    "conv_tbc": "conv_tbc",
+    "second_names": "adjoint affine_grid_generator alpha_dropout alpha_dropout_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ batch_norm "
+                    "binomial concat concatenate ctc_loss detach detach_ dropout dropout_ embedding embedding_renorm_ feature_alpha_dropout "
+                    "feature_alpha_dropout_ feature_dropout feature_dropout_ fix_ frobenius_norm ger get_device instance_norm is_conj is_distributed "
+                    "is_inference is_neg is_same_size is_signed moveaxis "
+                    "native_channel_shuffle norm_except_dim nuclear_norm rrelu rrelu_ swapaxes swapdims vander",
+    "numerical_gradient": "gradient",
+    "coordinates": "unravel_index nonzero_static hash_tensor _unsafe_masked_index _unsafe_masked_index_put_accumulate",
+    "solvers": "cholesky_inverse cholesky_solve det inverse logdet lu_unpack",
+    "former_linalg": "cholesky lu lu_solve pinverse qr slogdet svd triangular_solve",
+    "least_squares": "geqrf orgqr ormqr pca_lowrank svd_lowrank",
+    "matrix_functions": "corrcoef cov matrix_exp matrix_power renorm",
+}.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> _Any:
     import importlib
+    if name.startswith("_foreach_"):
+        return getattr(importlib.import_module("mytorch.ops.foreach"), name)
     if name in _LAZY_MODULES:
         return importlib.import_module(f"mytorch.{name}")
     if name in _LAZY_NAMES:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mytorch import errors
+
 __mytorch__ = True
 
 _KINDS = ("cpu", "cuda", "meta", "mps", "xpu", "mtia", "hip", "xla", "ipu", "vulkan", "hpu", "privateuseone")
@@ -30,6 +32,8 @@ class device:  # noqa: N801 - torch's name
         elif isinstance(type, int):
             index = type
             type = "cuda"  # noqa: A001
+        if index is not None and not isinstance(index, int):
+            raise errors.type_error("device", "index", 2, "int", index)
         found = _PATTERN.match(type)
         if found is None:
             raise RuntimeError(f"Invalid device string: '{type}'")

@@ -15,6 +15,8 @@ import numpy as np
 from mytorch import dtypes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Array = np.ndarray[Any, np.dtype[Any]]
 
 __mytorch__ = True
@@ -76,7 +78,8 @@ def floating(function: str, np_dtype: Any) -> tuple[np.dtype[Any], np.dtype[Any]
         return wanted, wanted
     name = dtypes.from_numpy_dtype(wanted).name
     if name not in DIGITS:
-        raise NotImplementedError(f"{function}: not implemented for {name}; ask for a floating-point dtype")
+        raise NotImplementedError(f'"{function}" not implemented for \'{dtypes.legacy_name(dtypes.from_numpy_dtype(wanted))}\' ({name}): '
+                                  "ask for a floating-point dtype")
     return wanted, np.dtype(np.float64 if name == "float64" else np.float32)
 
 
@@ -242,19 +245,56 @@ def swap_all(targets: Array) -> Array:
     """
     n = targets.size
     index = np.arange(n, dtype=np.int64)
-    origin = index.copy()
-    moved = np.flatnonzero(targets != index)
-    origin[targets[moved]] = moved  # of several steps aimed at one place the last one stays
+    origin = np.arange(n + 1, dtype=np.int64)
+    origin[np.where(targets == index, n, targets)] = index  # of several steps aimed at one place the last one stays
+    origin = origin[:n]
+    further = np.empty_like(origin)
     while True:
-        further = origin[origin]
+        np.take(origin, origin, out=further, mode="wrap")  # wrap: no index is out of range, and no bounds are checked
         if np.array_equal(further, origin):
             break
-        origin = further
+        origin, further = further, origin
     bits = n.bit_length()
-    order = np.sort((targets << bits) | index)  # by target, then by step
-    step, target = order & ((1 << bits) - 1), order >> bits
-    result = np.empty(n, np.int64)
-    result[step] = target
-    again = np.flatnonzero(target[1:] == target[:-1])
-    result[step[again + 1]] = origin[step[again]]
+    order = (targets << bits) | index  # by target, then by step
+    order.sort()
+    step = order & ((1 << bits) - 1)
+    order >>= bits
+    again = np.flatnonzero(order[1:] == order[:-1])
+    result = targets.copy()
+    result[step[1:][again]] = origin[step[again]]
     return result
+
+
+# ---- counts --------------------------------------------------------------------------------------------------------------------
+
+def poisson(rate: float, unit: Callable[[], float]) -> float:
+    """One count of a Poisson distribution from unit draws: multiplication below a rate of 10, transformed rejection from there on.
+
+    Source: Knuth, The Art of Computer Programming 2, section 3.4.1; Hoermann 1993, "The transformed rejection method for
+    generating Poisson random variables", algorithm PTRS.
+    """
+    if rate == 0:
+        return 0.0
+    if rate < 10:
+        count, product, bound = -1, 1.0, math.exp(-rate)
+        while product > bound or count < 0:
+            product *= unit()
+            count += 1
+        return float(count)
+    root, logarithm = math.sqrt(rate), math.log(rate)
+    b = 0.931 + 2.53 * root
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    quick = 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u = unit() - 0.5
+        v = unit()
+        distance = 0.5 - abs(u)
+        count = math.floor((2 * a / distance + b) * u + rate + 0.43) if distance else -1
+        if distance >= 0.07 and v <= quick:
+            return float(count)
+        if count < 0 or (distance < 0.013 and v > distance) or v == 0:
+            continue
+        height = math.log(v) + math.log(inverse_alpha) - math.log(a / (distance * distance) + b)
+        if height <= count * logarithm - rate - math.lgamma(count + 1):
+            return float(count)

@@ -80,7 +80,8 @@ def from_numpy_dtype(np_dtype: Any) -> dtype:
         native = np.dtype(np_dtype).newbyteorder("=")
         found = _OF_NUMPY.get(native)
     if found is None:
-        raise TypeError(f"can't convert np.ndarray of type {np_dtype}. The supported types are: "
+        kind = getattr(np_dtype, "type", None)
+        raise TypeError(f"can't convert np.ndarray of type {'numpy.' + kind.__name__ if kind else np_dtype}. The supported types are: "
                         "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool.")
     return found
 

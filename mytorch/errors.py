@@ -16,6 +16,16 @@ def dim_error(dim: int, ndim: int) -> IndexError:
     return IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
 
 
+def no_memory(function: str, error: MemoryError) -> RuntimeError:
+    """RuntimeError, as torch raises it, for an array that there is no memory for."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    size = dtype.itemsize if dtype is not None and shape is not None else 0
+    for n in shape or ():
+        size *= n
+    what = f"you tried to allocate {size} bytes for a result of shape {list(shape)}" if shape is not None and size else str(error)
+    return RuntimeError(f"{function}: [enforce fail] DefaultCPUAllocator: can't allocate memory: {what}")
+
+
 def missing_package(feature: str, package: str, extra: str) -> ImportError:
     """ImportError that names the command which installs what is missing."""
     return ImportError(f"{feature} needs the package '{package}', which is not installed: pip install {package}, "

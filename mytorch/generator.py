@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mytorch import draws, dtypes
+from mytorch.sampling import Sampling, affine, watched
+from mytorch.sampling import watcher as watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,7 @@ _STATE = np.dtype(
 wrap_state: Callable[[Array], Any] | None = None  # the tensor face registers its wrapper here: get_state then returns a Tensor
 
 
-class Generator:
+class Generator(Sampling):
     """A stream of random numbers with its own state; ``mytorch.Generator().manual_seed(0)`` restarts it.
 
     The draws (``random`` to ``multinomial``) take a shape and a NumPy dtype and return a fresh C-ordered array; bfloat16 is
@@ -165,6 +167,14 @@ class Generator:
         """A new generator at the same place of the same stream."""
         return type(self)(self.device).set_state(self.state_array())
 
+    def graphsafe_get_state(self) -> Any:
+        """Raises NotImplementedError, as torch's CPU generator does: it serves CUDA graphs."""
+        raise NotImplementedError("graphsafe_get_state is not supported for a CPU generator: it serves CUDA graphs; use get_state()")
+
+    def graphsafe_set_state(self, state: Any) -> Any:
+        """Raises NotImplementedError, as torch's CPU generator does: it serves CUDA graphs."""
+        raise NotImplementedError("graphsafe_set_state is not supported for a CPU generator: it serves CUDA graphs; use set_state()")
+
     def __reduce__(self) -> Any:
         return type(self), (str(self.device),), self.state_array()
 
@@ -189,10 +199,12 @@ class Generator:
 
     # ---- uniform ---------------------------------------------------------------------------------------------------------------
 
+    @watched(0)
     def random(self, shape: Shape, np_dtype: Any = np.float32) -> Array:
         """Uniform in [0, 1): ``torch.rand``. Takes one word per value, two for float64."""
         return self.uniform(shape, 0.0, 1.0, np_dtype)
 
+    @watched(0)
     def uniform(self, shape: Shape, low: float = 0.0, high: float = 1.0, np_dtype: Any = np.float32) -> Array:
         """Uniform in [low, high): ``Tensor.uniform_``. A complex dtype draws the real and imaginary parts in turn.
 
@@ -224,6 +236,7 @@ class Generator:
         result[dtypes.cast(result, inner) == bound] = draws.store(np.asarray(first), wanted)
         return result
 
+    @watched(1)
     def bernoulli(self, p: Any, shape: Shape) -> Array:
         """Booleans, true with probability p, a number or an array that broadcasts to the shape: ``torch.bernoulli``.
 
@@ -251,6 +264,7 @@ class Generator:
         self._fill(out.reshape(-1), 2, convert)
         return out
 
+    @watched(1)
     def dropout_mask(self, p: float, shape: Shape) -> Array:
         """Which elements dropout with probability p keeps: the booleans that ``torch.nn.functional.dropout`` draws.
 
@@ -260,6 +274,7 @@ class Generator:
 
     # ---- integers --------------------------------------------------------------------------------------------------------------
 
+    @watched(2)
     def randint(self, low: int, high: int | None, shape: Shape, np_dtype: Any = np.int64) -> Array:
         """Integers in [low, high): ``torch.randint``, ``Tensor.random_(low, high)``; high = None means up to the dtype's largest.
 
@@ -280,6 +295,7 @@ class Generator:
         base, count = draws.integer_range(low, high, name)
         return self._integers(shape, wanted, 2 if count >= _LONG_RANGE else 1, base, count)
 
+    @watched(0)
     def random_full(self, shape: Shape, np_dtype: Any = np.int64) -> Array:
         """``Tensor.random_()``: integers from 0 to the dtype's largest, for a floating dtype to 2^(digits of its significand).
 
@@ -306,6 +322,7 @@ class Generator:
         self._fill(out.reshape(-1), width, convert)
         return out
 
+    @watched(None)
     def permutation(self, n: int) -> Array:
         """The numbers 0 to n - 1 in random order, int64: ``torch.randperm``. Takes n - 1 words.
 
@@ -325,6 +342,7 @@ class Generator:
 
     # ---- normal and what is made from it ---------------------------------------------------------------------------------------
 
+    @watched(0)
     def normal(
         self, shape: Shape, mean: float = 0.0, std: float = 1.0, np_dtype: Any = np.float32, contiguous: bool = True
     ) -> Array:
@@ -346,7 +364,7 @@ class Generator:
         values: Array = np.empty(shape, inner)
         n = values.size
         if n < 16 or not contiguous:
-            return draws.store(_affine(self._pairs(n), std, mean, wanted), wanted).reshape(values.shape)
+            return draws.store(affine(self._pairs(n), std, mean, wanted), wanted).reshape(values.shape)
         flat = values.reshape(-1)
         mean, std = float(inner.type(mean)), float(inner.type(std))
         whole = n - n % 16
@@ -368,115 +386,12 @@ class Generator:
                 self._next_normal = left_over
         return np.concatenate([np.array(kept), values]) if kept else values
 
-    def log_normal(self, shape: Shape, mean: float = 1.0, std: float = 2.0, np_dtype: Any = np.float32) -> Array:
-        """exp of a normal value, always drawn in pairs: ``Tensor.log_normal_``. RuntimeError unless std > 0."""
-        if not std > 0:
-            raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
-        wanted, _ = draws.floating("log_normal", np_dtype)
-        values = _affine(self._pairs(np.empty(shape, wanted).size), std, mean, wanted)
-        return draws.store(np.exp(values), wanted).reshape(shape)
-
-    # ---- by inversion of the distribution function -----------------------------------------------------------------------------
-
-    def exponential(self, shape: Shape, lambd: float = 1.0, np_dtype: Any = np.float32) -> Array:
-        """-log(1 - u) / lambd: ``Tensor.exponential_``. RuntimeError unless lambd > 0."""
-        if not lambd > 0:
-            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-        wanted, _ = draws.floating("exponential", np_dtype)
-        values = self._unit(np.empty(shape, wanted).size)
-        np.log1p(np.negative(values, out=values), out=values)
-        values *= -1.0 / lambd
-        return draws.store(values, wanted).reshape(shape)
-
-    def geometric(self, shape: Shape, p: float, np_dtype: Any = np.float32) -> Array:
-        """ceil(log(u) / log(1 - p)), trials up to the first success: ``Tensor.geometric_``. RuntimeError unless 0 < p < 1."""
-        if not 0 < p < 1:
-            raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-        wanted: np.dtype[Any] = np.dtype(np_dtype)
-        if dtypes.from_numpy_dtype(wanted).name in ("bool", "uint16", "uint32", "uint64", "complex64", "complex128"):
-            raise NotImplementedError(f"geometric_: not implemented for {wanted}; use a signed integer or floating-point dtype")
-        values = self._unit(np.empty(shape, wanted).size)
-        np.log(values, out=values)
-        values /= math.log1p(-p)
-        return draws.store(np.ceil(values, out=values), wanted).reshape(shape)
-
-    def cauchy(self, shape: Shape, median: float = 0.0, sigma: float = 1.0, np_dtype: Any = np.float32) -> Array:
-        """median + sigma tan(pi (u - 1/2)): ``Tensor.cauchy_``. RuntimeError unless sigma > 0."""
-        if not sigma > 0:
-            raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-        wanted, _ = draws.floating("cauchy", np_dtype)
-        values = self._unit(np.empty(shape, wanted).size)
-        values -= 0.5
-        values *= math.pi
-        return draws.store(_affine(np.tan(values), sigma, median, wanted), wanted).reshape(shape)
-
-    def multinomial(self, probs: Array, num_samples: int, replacement: bool = False) -> Array:
-        """Indices drawn with the probabilities of each row, which need not sum to 1: ``torch.multinomial``.
-
-        Without replacement, and for one sample, the largest of p / q with exponential q; otherwise unit float64 values are looked
-        up in the cumulated row. Where several p / q are equal (zeros, when too few probabilities are positive), torch leaves the
-        order open.
-
-        Shape:
-            probs (n,) or (rows, n), floating -> int64 (num_samples,) or (rows, num_samples).
-        Raises:
-            RuntimeError: for other shapes or dtypes, too many samples, a negative or not finite probability, or a row of zeros.
-        """
-        weights = _check_weights(probs, num_samples, replacement)
-        if probs.size == 0:
-            return np.empty((*probs.shape[:-1], num_samples), np.int64)
-        if replacement and num_samples > 1:
-            cumulated = np.add.accumulate(weights, axis=-1, dtype=weights.dtype)
-            cumulated /= cumulated[..., -1:].copy()
-            cumulated[..., -1] = 1
-            units = self._unit(weights.size // weights.shape[-1] * num_samples).reshape(-1, num_samples)
-            rows = [np.searchsorted(c, u) for c, u in zip(cumulated.reshape(-1, weights.shape[-1]), units)]
-            return np.array(rows, np.int64).reshape(*probs.shape[:-1], num_samples)
-        # torch's q has the strides of probs: a transposed matrix is drawn column by column
-        transposed = probs.flags.f_contiguous and not probs.flags.c_contiguous
-        q = self.exponential(probs.T.shape, 1.0, probs.dtype).T if transposed else self.exponential(probs.shape, 1.0, probs.dtype)
-        scores = dtypes.cast(draws.store(weights / dtypes.cast(q, weights.dtype), probs.dtype), weights.dtype)
-        if num_samples == 1:
-            return np.asarray(np.argmax(scores, axis=-1, keepdims=True))
-        best = np.argpartition(-scores, num_samples - 1, axis=-1)[..., :num_samples]
-        order = np.argsort(-np.take_along_axis(scores, best, -1), axis=-1, kind="stable")
-        return np.take_along_axis(best, order, -1)
-
-
-def _affine(values: Array, factor: float, offset: float, wanted: np.dtype[Any]) -> Array:
-    """values * factor + offset in float64; rounding once instead of twice shows only where float64 is wanted."""
-    if factor == 1 and offset == 0:
-        return values
-    return draws.scale(values, factor, offset) if wanted == np.float64 else values * factor + offset
-
 
 def _complex(draw: Callable[..., Array], shape: Shape, wanted: np.dtype[Any], *args: float, **options: bool) -> Array:
     """Complex values whose parts `draw` makes: real, imaginary, real, ..."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     parts = draw((*sizes, 2), *args, np.float64 if wanted == np.complex128 else np.float32, **options)
     return parts.view(wanted).reshape(sizes)
-
-
-def _check_weights(probs: Array, num_samples: int, replacement: bool) -> Array:
-    """The probabilities of multinomial, checked, in float32 or float64."""
-    if probs.ndim not in (1, 2):
-        raise RuntimeError(f"multinomial: prob_dist must be 1 or 2 dim, but got shape {probs.shape}")
-    if dtypes.from_numpy_dtype(probs.dtype).name not in draws.DIGITS:
-        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {probs.dtype}")
-    if num_samples <= 0:
-        raise RuntimeError(f"multinomial: cannot sample n_sample <= 0 samples; got {num_samples}")
-    if not replacement and num_samples > probs.shape[-1]:
-        raise RuntimeError("multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement; "
-                           f"got {num_samples} of {probs.shape[-1]}, pass replacement=True or fewer")
-    if probs.shape[-1] > 2**24:
-        raise RuntimeError(f"multinomial: number of categories cannot exceed 2^24; got {probs.shape[-1]}")
-    _, inner = draws.floating("multinomial", probs.dtype)
-    weights = dtypes.cast(probs, inner)
-    if weights.size and not (weights.max() < np.inf and weights.min() >= 0):
-        raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    if weights.size and not np.all(weights.sum(axis=-1) > 0):
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return weights
 
 
 default_generator = Generator()

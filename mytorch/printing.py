@@ -192,6 +192,7 @@ def tensor_text(
     prefix: str = "tensor(",
     is_parameter: bool = False,
     default_dtype: dtypes.dtype | None = None,
+    tangent: str | None = None,
 ) -> str:
     """The text that ``repr`` gives for a tensor with these values.
 
@@ -203,6 +204,7 @@ def tensor_text(
         prefix: how the text starts: "tensor(", or the name of a subclass and "(".
         is_parameter: whether to head the text with "Parameter containing:".
         default_dtype: the dtype that goes without saying; None takes the default in force.
+        tangent: of a dual tensor, as text.
     """
     default_dtype = default_dtype or dtypes.get_default_dtype()
     indent = len(prefix)
@@ -212,6 +214,8 @@ def tensor_text(
         facts.append(f"grad_fn=<{grad_fn_name}>")
     elif requires_grad:
         facts.append("requires_grad=True")
+    if tangent is not None:
+        facts.append(f"tangent={tangent}")
     last_line = len(text) - text.rfind("\n") + 1
     for fact in facts:
         if last_line + len(fact) + 2 > _options["linewidth"]:

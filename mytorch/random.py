@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from mytorch import generator
 from mytorch.autograd_engine import TensorBase
 from mytorch.generator import Generator, default_generator
 from mytorch.tensor import _wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __mytorch__ = True
 
@@ -48,6 +51,17 @@ class fork_rng:  # noqa: N801 - torch's name
 
     def __init__(self, devices: Any = None, enabled: bool = True, device_type: str = "cuda") -> None:
         self._enabled = enabled
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As a decorator: each call of the function runs inside."""
+        from functools import wraps
+
+        @wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with fork_rng(enabled=self._enabled):
+                return function(*args, **kwargs)
+
+        return inside
 
     def __enter__(self) -> None:
         if self._enabled:

@@ -10,11 +10,12 @@ from numpy import ndarray
 
 from mytorch import autograd_engine as engine
 from mytorch import device as devices
-from mytorch import dtypes
+from mytorch import dtypes, errors, nodes
 from mytorch.autograd_engine import Node, TensorBase, apply, gradient_edge
 from mytorch.engine_state import InferenceStorage, storage_of
 from mytorch.inplace import bump
 from mytorch.ops import create, elementwise
+from mytorch.ops import layout as layouts
 from mytorch.ops import shape as shaping
 from mytorch.ops.common import wrap_dim
 from mytorch.ops.views import memory_of
@@ -123,16 +124,7 @@ class Tensor(TensorMethods):
 
     def stride(self, dim: int | None = None) -> Any:
         """The step between neighbours of each dimension, in elements."""
-        array = self._array
-        if array.flags.c_contiguous:  # NumPy is free in the strides of dimensions of size 1; torch is not
-            steps = []
-            step = 1
-            for n in reversed(array.shape):
-                steps.append(step)
-                step *= max(n, 1)
-            strides = tuple(reversed(steps))
-        else:
-            strides = tuple(s // array.itemsize for s in array.strides)
+        strides = layouts.strides_of(self._array)
         return strides if dim is None else strides[wrap_dim(dim, len(strides))]
 
     def storage_offset(self) -> int:
@@ -145,8 +137,14 @@ class Tensor(TensorMethods):
         return int(self._array.__array_interface__["data"][0])
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Do the elements lie in memory in the order of the indices?"""
-        return bool(self._array.flags.c_contiguous)
+        """Do the elements lie in memory in the order of the indices, or in that of another memory format?"""
+        if memory_format is None:
+            return bool(self._array.flags.c_contiguous)
+        wanted = layouts.as_format("is_contiguous", memory_format, layouts.contiguous_format)
+        order = wanted.order
+        if order is None:
+            return bool(self._array.flags.c_contiguous)
+        return len(order) == self._array.ndim and layouts.in_order(self._array, order)
 
     def is_floating_point(self) -> bool:
         """Is the dtype a floating one?"""
@@ -172,7 +170,8 @@ class Tensor(TensorMethods):
         """Does it live in page-locked memory? Never, here."""
         return False
 
-    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_mkldnn = is_xla = is_nested = False
+    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_mkldnn = is_xla = is_nested = is_xpu = is_ipu = is_vulkan = False
+    is_cpu = True
     layout = "torch.strided"
 
     # ---- its place in the graph -----------------------------------------------------------------------------------------------
@@ -184,6 +183,8 @@ class Tensor(TensorMethods):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, _bool):
+            raise RuntimeError(f"requires_grad must be a bool, got {type(value).__name__}")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -192,6 +193,8 @@ class Tensor(TensorMethods):
         Raises:
             RuntimeError: for an integer or bool tensor, or to switch it off on a tensor that was computed.
         """
+        if not isinstance(requires_grad, _bool):
+            raise errors.type_error("requires_grad_", "requires_grad", 1, "bool", requires_grad)
         if requires_grad and self._array.dtype.kind not in "fcV":
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if self._edge is not None:
@@ -213,7 +216,7 @@ class Tensor(TensorMethods):
         """The node that computed it, None for a leaf."""
         if self._view is not None:
             self._view.refresh(self)
-        return None if self._edge is None else self._edge[0]
+        return None if self._edge is None else nodes.seen(self._edge[0])
 
     @property
     def output_nr(self) -> int:
@@ -411,8 +414,12 @@ class Tensor(TensorMethods):
         from mytorch.printing import tensor_text
         node = self.grad_fn
         prefix = "tensor(" if type(self) is Tensor or self._is_parameter() else f"{type(self).__name__}("
+        tangent = None
+        if hasattr(self, "_tangents"):
+            from mytorch.autograd.forward_ad import unpack_dual
+            tangent = unpack_dual(self).tangent
         return tensor_text(self._array, self.dtype, requires_grad=self.requires_grad, grad_fn_name=None if node is None else node.name(),
-                           prefix=prefix, is_parameter=self._is_parameter())
+                           prefix=prefix, is_parameter=self._is_parameter(), tangent=None if tangent is None else f"{tangent}")
 
     def _is_parameter(self) -> bool:
         return False
@@ -433,6 +440,10 @@ class Tensor(TensorMethods):
             raise TypeError("iteration over a 0-d tensor")
         return iter(shaping.unbind(self, 0))
 
+    def __reversed__(self) -> Tensor:
+        flipped: Tensor = shaping.flip(self, 0) if self._array.ndim else self
+        return flipped
+
     def __contains__(self, value: Any) -> bool:
         if isinstance(value, (TensorBase, int, float, complex)):
             return bool((self == value).any())
@@ -444,6 +455,8 @@ class Tensor(TensorMethods):
                 raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self.item())
+
+    is_nonzero = __nonzero__ = __bool__
 
     def _only(self) -> Any:
         """`item`, for Python's conversions, which raise ValueError."""
@@ -493,6 +506,11 @@ class Tensor(TensorMethods):
         if device is not None:
             devices.require_cpu(device)
         wanted = self._array.dtype if dtype is None and other is None else other._array.dtype if dtype is None else create.as_dtype(dtype).np
+        if memory_format is not None:
+            form = layouts.as_format("to", memory_format, layouts.preserve_format)
+            there = form is layouts.preserve_format or form is layouts.suggested(self._array)
+            converted = self if wanted == self._array.dtype else apply(elementwise.to_dtype, (self,), {"dtype": wanted})
+            return converted if there and not (copy and converted is self) else elementwise.clone(converted, memory_format=form)
         if wanted == self._array.dtype:
             return self.clone() if copy else self
         return apply(elementwise.to_dtype, (self,), {"dtype": wanted})
@@ -501,79 +519,108 @@ class Tensor(TensorMethods):
         """The legacy type name, such as 'torch.FloatTensor'; or this tensor converted to a dtype or legacy type."""
         if dtype is None:
             return f"torch.{dtypes.legacy_name(self.dtype)}Tensor"
+        if getattr(dtype, "is_cuda", False) or (isinstance(dtype, str) and dtype.startswith("torch.cuda.")):  # torch.cuda.FloatTensor
+            devices.require_cpu(devices.device("cuda"))
         if isinstance(dtype, str):
             return self.to(dtypes.from_legacy_name(dtype))
-        return self.to(getattr(dtype, "dtype", dtype) if not isinstance(dtype, dtypes.dtype) else dtype)
+        found = dtype if isinstance(dtype, dtypes.dtype) else getattr(dtype, "dtype", dtype)
+        if not isinstance(found, (dtypes.dtype, type)):
+            raise TypeError(f"dtype must be a type, str, or dtype object, not {type(found).__name__}")
+        return self.to(found)
+
+    def as_subclass(self, cls: Any) -> Any:
+        """A view of this tensor of the type of a subclass. Derivative: g.
+
+        Raises:
+            TypeError: if cls is no subclass of Tensor.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+            raise TypeError("Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. "
+                            "Make sure your class inherits from Tensor.")
+        view = self.view_as(self)
+        view.__class__ = cls
+        return view
+
+    def record_stream(self, stream: Any) -> None:
+        """Refused, as on any CPU: there are no streams to keep the memory for."""
+        raise NotImplementedError("record_stream() is for tensors of an accelerator: this one is on the CPU, leave the call out")
 
     def type_as(self, other: Tensor) -> Any:
         """Converted to the dtype of another tensor."""
         return self.to(other)
 
-    def float(self, memory_format: Any = None) -> Any:
+    def float(self, *, memory_format: Any = None) -> Any:
         """Converted to float32."""
         return self.to(dtypes.float32)
 
-    def double(self, memory_format: Any = None) -> Any:
+    def double(self, *, memory_format: Any = None) -> Any:
         """Converted to float64."""
         return self.to(dtypes.float64)
 
-    def half(self, memory_format: Any = None) -> Any:
+    def half(self, *, memory_format: Any = None) -> Any:
         """Converted to float16."""
         return self.to(dtypes.float16)
 
-    def bfloat16(self, memory_format: Any = None) -> Any:
+    def bfloat16(self, *, memory_format: Any = None) -> Any:
         """Converted to bfloat16."""
         return self.to(dtypes.bfloat16)
 
-    def long(self, memory_format: Any = None) -> Any:
+    def long(self, *, memory_format: Any = None) -> Any:
         """Converted to int64, towards zero."""
         return self.to(dtypes.int64)
 
-    def int(self, memory_format: Any = None) -> Any:
+    def int(self, *, memory_format: Any = None) -> Any:
         """Converted to int32, towards zero."""
         return self.to(dtypes.int32)
 
-    def short(self, memory_format: Any = None) -> Any:
+    def short(self, *, memory_format: Any = None) -> Any:
         """Converted to int16."""
         return self.to(dtypes.int16)
 
-    def char(self, memory_format: Any = None) -> Any:
+    def char(self, *, memory_format: Any = None) -> Any:
         """Converted to int8."""
         return self.to(dtypes.int8)
 
-    def byte(self, memory_format: Any = None) -> Any:
+    def byte(self, *, memory_format: Any = None) -> Any:
         """Converted to uint8."""
         return self.to(dtypes.uint8)
 
-    def bool(self, memory_format: Any = None) -> Any:
+    def bool(self, *, memory_format: Any = None) -> Any:
         """Converted to bool: is it not zero?"""
         return self.to(dtypes.bool_)
 
-    def cfloat(self, memory_format: Any = None) -> Any:
+    def cfloat(self, *, memory_format: Any = None) -> Any:
         """Converted to complex64."""
         return self.to(dtypes.complex64)
 
-    def cdouble(self, memory_format: Any = None) -> Any:
+    def cdouble(self, *, memory_format: Any = None) -> Any:
         """Converted to complex128."""
         return self.to(dtypes.complex128)
 
-    def cpu(self, memory_format: Any = None) -> Tensor:
+    def cpu(self, *, memory_format: Any = None) -> Tensor:
         """This tensor: it is on the CPU."""
         return self
 
     def cuda(self, device: Any = None, non_blocking: _bool = False, memory_format: Any = None) -> Any:
         """Raises RuntimeError: there is no CUDA device here."""
+        if device is not None and devices.device(device).type != "cuda":
+            raise RuntimeError(f"Invalid device, must be cuda device, got '{device}'; for the CPU there is .cpu()")
         return devices.require_cpu(devices.device("cuda") if device is None else device)
 
     def contiguous(self, memory_format: Any = None) -> Any:
-        """This tensor if its elements lie in order, else a copy in which they do."""
-        if self._array.flags.c_contiguous:
+        """This tensor if its elements lie in order (or in that of another memory format), else a copy in which they do."""
+        if memory_format is None or memory_format is layouts.contiguous_format:
+            return self if self._array.flags.c_contiguous else apply(elementwise.contiguous_op, (self,))
+        wanted = layouts.as_format("contiguous", memory_format, layouts.contiguous_format)
+        if layouts.in_order(self._array, wanted.check(self._array.ndim)):
             return self
-        return apply(elementwise.contiguous_op, (self,))
+        if wanted is layouts.preserve_format:
+            raise RuntimeError("preserve memory format is unsupported by the contiguous operator: ask for contiguous_format or channels_last")
+        return apply(elementwise.laid_out_op, (self,), {"wanted": wanted})
 
     def clone(self, *, memory_format: Any = None) -> Any:
-        """A copy with memory of its own. Derivative: g."""
-        return apply(elementwise.clone_op, (self,))
+        """A copy with memory of its own, in the same order unless memory_format says otherwise. Derivative: g."""
+        return elementwise.clone(self, memory_format=memory_format)
 
     def new(self, *args: Any, **kwargs: Any) -> Any:
         """Legacy constructor: an uninitialised tensor of a size, or one of given values, with this dtype."""
@@ -625,7 +672,7 @@ def _legacy_array(args: tuple[Any, ...], dtype: dtypes.dtype) -> ndarray[Any, An
 
 
 def _rebuild(kind: type[Any], array: ndarray[Any, Any], dtype: dtypes.dtype, requires_grad: bool, attributes: dict[str, Any]) -> Any:
-    t = wrap_as(kind, array.view(dtype.np) if dtype is dtypes.bfloat16 else array, requires_grad)
+    t = wrap_as(kind, array.view(dtype.np), requires_grad)  # also: kernels ask `is FLOAT32`, and a pickled dtype is another object
     t.__dict__.update(attributes)
     return t
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from mytorch.autograd_engine import TensorBase
 from mytorch.ops import (
     activation,
@@ -31,6 +34,17 @@ from mytorch.ops import softmax as softmaxes
 __mytorch__ = True
 
 
+def _later(module: str, name: str) -> Any:
+    """A method whose module is loaded by the first call: few programs use it, and the import of the package stays light."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module(f"mytorch.ops.{module}"), name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name.removesuffix("_method")
+    method.__doc__ = f"The operation `{method.__name__}` of this tensor: see mytorch/ops/{module.replace('.', '/')}.py."
+    return method
+
+
 class TensorMethods(TensorBase):
     """The operators and operations of a Tensor."""
 
@@ -43,7 +57,7 @@ class TensorMethods(TensorBase):
     __rsub__ = elementwise.rsub
     __mul__ = __rmul__ = elementwise.mul
     __truediv__ = elementwise._true_divide
-    __rtruediv__ = elementwise.rdiv
+    __rtruediv__ = __rdiv__ = elementwise.rdiv
     __floordiv__ = elementwise.floor_divide
     __rfloordiv__ = elementwise.rfloordiv
     __mod__ = elementwise.remainder
@@ -61,6 +75,9 @@ class TensorMethods(TensorBase):
     __xor__ = __rxor__ = elementwise.bitwise_xor
     __lshift__ = elementwise.bitwise_left_shift
     __rshift__ = elementwise.bitwise_right_shift
+    __rlshift__, __rrshift__ = comparison.rlshift, comparison.rrshift
+    __ilshift__, __irshift__ = elementwise.bitwise_left_shift_, elementwise.bitwise_right_shift_
+    __div__, __idiv__ = elementwise._true_divide, elementwise.div_
     __eq__ = elementwise.equals
     __ne__ = elementwise.differs
     __lt__ = elementwise.lt
@@ -178,7 +195,7 @@ class TensorMethods(TensorBase):
     rad2deg_ = elementwise.rad2deg_
     sigmoid = arithmetic.sigmoid
     sigmoid_ = elementwise.sigmoid_
-    relu = activation.relu
+    relu = arithmetic.relu
     relu_ = elementwise.relu_
     erf = arithmetic.erf
     erf_ = elementwise.erf_
@@ -190,7 +207,9 @@ class TensorMethods(TensorBase):
     ceil_ = elementwise.ceil_
     trunc = arithmetic.trunc
     trunc_ = elementwise.trunc_
-    fix = elementwise.fix
+    fix, fix_ = elementwise.fix, elementwise.trunc_
+    arccos_, arcsin_, arctan_, arctan2_ = elementwise.acos_, elementwise.asin_, elementwise.atan_, elementwise.atan2_
+    arccosh_, arcsinh_, arctanh_ = elementwise.acosh_, elementwise.asinh_, elementwise.atanh_
     frac = arithmetic.frac
     frac_ = elementwise.frac_
     round = arithmetic.round
@@ -231,7 +250,8 @@ class TensorMethods(TensorBase):
     gt_ = elementwise.gt_
     ge = comparison.ge
     ge_ = elementwise.ge_
-    greater = elementwise.greater
+    greater, greater_ = elementwise.greater, elementwise.gt_
+    greater_equal_, less_, less_equal_, not_equal_ = elementwise.ge_, elementwise.lt_, elementwise.le_, elementwise.ne_
     greater_equal = elementwise.greater_equal
     less = elementwise.less
     less_equal = elementwise.less_equal
@@ -342,6 +362,9 @@ class TensorMethods(TensorBase):
     nonzero = sorting.nonzero
     bincount = sorting.bincount
     histc = sorting.histc
+    histogram = _later("histogram", "histogram")
+    nonzero_static = _later("coordinates", "nonzero_static")
+    hash_tensor = _later("coordinates", "hash_tensor")
     msort = sorting.msort
     mode = extrema.mode
     quantile = statistics.quantile
@@ -388,6 +411,12 @@ class TensorMethods(TensorBase):
     unfold = views.unfold
     as_strided, as_strided_ = views.as_strided, views.as_strided_
     diagflat = shaping.diagflat
+    fill_diagonal_ = shaping.fill_diagonal_
+    as_strided_scatter = _later("view_copies", "as_strided_scatter")
+    narrow_copy = _later("view_copies", "narrow_copy")
+    unsafe_chunk = _later("view_copies", "unsafe_chunk")
+    unsafe_split = _later("view_copies", "unsafe_split")
+    unsafe_split_with_sizes = _later("view_copies", "unsafe_split_with_sizes")
     diagonal_scatter = shaping.diagonal_scatter
     select_scatter = shaping.select_scatter
     slice_scatter = shaping.slice_scatter
@@ -397,6 +426,18 @@ class TensorMethods(TensorBase):
     split_with_sizes = joining.split_with_sizes
     diff = differences.diff
     swapaxes = swapdims = shaping.transpose
+    swapaxes_ = swapdims_ = shaping.transpose_
+    adjoint = _later("second_names", "adjoint")
+    resize = _later("second_names", "resize")
+    dim_order = _later("second_names", "dim_order")
+    is_set_to = _later("second_names", "is_set_to")
+    map_, map2_ = _later("second_names", "map_"), _later("second_names", "map2_")
+    is_conj, is_neg = _later("second_names", "is_conj"), _later("second_names", "is_neg")
+    is_distributed = _later("second_names", "is_distributed")
+    is_same_size = _later("second_names", "is_same_size")
+    get_device = _later("second_names", "get_device")
+    const_data_ptr = _later("second_names", "const_data_ptr")
+    to_dense = _later("second_names", "to_dense")
     moveaxis = shaping.movedim
 
     # ---- indexing ---------------------------------------------------------------------------------------------------------------
@@ -420,6 +461,23 @@ class TensorMethods(TensorBase):
     masked_select = index.masked_select
     masked_scatter, masked_scatter_ = index.masked_scatter, index.masked_scatter_
 
+    # ---- special functions ------------------------------------------------------------------------------------------------------
+
+    lgamma, lgamma_ = _later("special_gamma", "lgamma"), _later("special_gamma", "lgamma_")
+    digamma, digamma_ = _later("special_gamma", "digamma"), _later("special_gamma", "digamma_")
+    polygamma, polygamma_ = _later("special_gamma", "polygamma_method"), _later("special_gamma", "polygamma_")
+    mvlgamma, mvlgamma_ = _later("special_gamma", "mvlgamma"), _later("special_gamma", "mvlgamma_")
+    igamma, igamma_ = _later("special_incomplete", "igamma"), _later("special_incomplete", "igamma_")
+    igammac, igammac_ = _later("special_incomplete", "igammac"), _later("special_incomplete", "igammac_")
+    i0, i0_ = _later("special_bessel", "i0"), _later("special_bessel", "i0_")
+    erfinv, erfinv_ = _later("special_normal", "erfinv"), _later("special_normal", "erfinv_")
+    frexp = _later("special_normal", "frexp")
+
+    # ---- Fourier transforms -----------------------------------------------------------------------------------------------------
+
+    stft = _later("stft", "stft")
+    istft = _later("stft", "istft")
+
     # ---- products of matrices ---------------------------------------------------------------------------------------------------
 
     mm = linalg.mm
@@ -428,7 +486,7 @@ class TensorMethods(TensorBase):
     dot = linalg.dot
     vdot = linalg.vdot
     inner = linalg.inner
-    outer = linalg.outer
+    outer = ger = linalg.outer
     addmm, addmm_ = linalg.addmm, linalg.addmm_
     addmv = linalg.addmv
     addr = linalg.addr
@@ -441,6 +499,16 @@ class TensorMethods(TensorBase):
     addr_ = linalg.addr_
     baddbmm_ = linalg.baddbmm_
     matmul = linalg.matmul_function
+    cholesky, cholesky_inverse = _later("former_linalg", "cholesky"), _later("solvers", "cholesky_inverse")
+    cholesky_solve, logdet = _later("solvers", "cholesky_solve"), _later("solvers", "logdet")
+    det, slogdet, inverse = _later("solvers", "det"), _later("former_linalg", "slogdet"), _later("solvers", "inverse")
+    lu, lu_solve, qr = _later("former_linalg", "lu"), _later("former_linalg", "lu_solve"), _later("former_linalg", "qr")
+    svd, pinverse = _later("former_linalg", "svd"), _later("former_linalg", "pinverse")
+    triangular_solve = _later("former_linalg", "triangular_solve")
+    geqrf, orgqr, ormqr = _later("least_squares", "geqrf"), _later("least_squares", "orgqr"), _later("least_squares", "ormqr")
+    matrix_exp, matrix_power = _later("matrix_functions", "matrix_exp"), _later("matrix_functions", "matrix_power")
+    cov, corrcoef = _later("matrix_functions", "cov"), _later("matrix_functions", "corrcoef")
+    renorm, renorm_ = _later("matrix_functions", "renorm"), _later("matrix_functions", "renorm_")
 
     # ---- random -----------------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from mytorch.autograd_engine import Op
 from tests.gradients import differentiable, tensors_of
 from tests.samples import SAMPLES, Maker
 
-NAMESPACES = {"": mytorch, "nn.functional.": mytorch.nn.functional, "Tensor.": mytorch.Tensor}
+NAMESPACES = {"": mytorch, "nn.functional.": mytorch.nn.functional, "Tensor.": mytorch.Tensor, "fft.": mytorch.fft, "special.": mytorch.special,
+              "signal.windows.": mytorch.signal.windows, "linalg.": mytorch.linalg}
 
 # Public functions without a row: why.
 WITHOUT_ROW: dict[str, str] = {"allclose": "gives a bool, see tests/test_comparison.py", "equal": "gives a bool, see tests/test_comparison.py"}
@@ -93,12 +94,12 @@ def ran(monkeypatch):
 
     def recording(op, kernel):
         def run(*args, **kwargs):
-            seen.add(id(op))
+            seen.add(id(op.formulas))  # which its variants share
             return kernel(*args, **kwargs)
         return run
 
     kernels = [(op, op.kernel) for op in all_ops()]
-    names = {id(op): f"{home(op)}: {op.name}" for op, _ in kernels}
+    names = {id(op.formulas): f"{home(op)}: {op.name}" for op, _ in kernels}
     for op, kernel in kernels:
         op.kernel = recording(op, kernel)
     yield seen, names

@@ -21,7 +21,9 @@ def test_python_data_becomes_torchs_dtypes():
     assert torch.tensor([torch.tensor(1.5), torch.tensor(2.5)]).tolist() == [1.5, 2.5]
 
 
-@pytest.mark.parametrize(("data", "error"), [([[1, 2], [3]], ValueError), ("text", TypeError), ([None], TypeError), ([1, "a"], TypeError)])
+@pytest.mark.parametrize(("data", "error"), [
+    ([[1, 2], [3]], ValueError), ("text", TypeError), ([None], RuntimeError), ([{}], RuntimeError), (2**64, ValueError), ([1, "a"], TypeError),
+])
 def test_bad_data_raises_as_in_torch(data, error):
     with pytest.raises(error):
         torch.tensor(data)

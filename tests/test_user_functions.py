@@ -314,3 +314,26 @@ def test_a_function_that_writes_to_a_view_returns_nothing_else():
 
     with pytest.raises(RuntimeError, match="more than one Tensor"):
         Two.apply((leaf(1.0, 2.0) * 1)[:1])
+
+
+def test_notes_on_ctx_may_have_names_that_nodes_use():
+    class Reshape(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.shape, ctx.dtype, ctx.outputs = x.shape, x.dtype, "mine"
+            return x.reshape(-1) * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            assert (ctx.shape, ctx.dtype, ctx.outputs) == ((2, 3), torch.float64, "mine")
+            return g.reshape(ctx.shape) * 2
+
+        @staticmethod
+        def jvp(ctx, t):
+            assert ctx.shape == (2, 3)
+            return t.reshape(-1) * 2
+
+    x = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+    (Reshape.apply(x) ** 2).sum().backward(retain_graph=True)
+    assert x.grad.tolist() == [[8.0] * 3] * 2
+    assert torch.func.jvp(Reshape.apply, (x.detach(),), (x.detach(),))[1].tolist() == [2.0] * 6

@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.autograd_engine import TensorBase
 from mytorch.backends import kernel
 from mytorch.generator import default_generator
+from mytorch.grad_mode import by_example
 from mytorch.ops import special_functions as sf
+from mytorch.ops.autocast import get_casting, lowered
 from mytorch.ops.choices import kept_op
 from mytorch.ops.common import Op, apply, apply_inplace, narrowed, require_tensor, widened, wrap_dim
 from mytorch.ops.elementwise import abs as absolute
-from mytorch.ops.elementwise import add, div, exp, sigmoid, sub, tanh, where
+from mytorch.ops.elementwise import add, div, exp, mul, sigmoid, sub, tanh, where
 from mytorch.ops.elementwise import relu as _plain_relu
+from mytorch.ops.pointwise import POINTWISE
 from mytorch.ops.shape import basic_op, cat_op, reshape
 
 __mytorch__ = True
@@ -33,7 +36,9 @@ def _activation(name: str, function: Callable[..., Any], formula: Callable[..., 
     def compute(x: Any, **meta: Any) -> Any:
         return narrowed(np.asarray(function(widened(x), **meta)), x.dtype)
 
-    return Op(name, compute, formula, inputs="x")
+    op = Op(name, compute, formula, inputs="x")
+    POINTWISE.add(op)
+    return op
 
 
 def _run(op: Op, x: Any, inplace: bool, meta: dict[str, Any] | None = None, integers: bool = False) -> Any:
@@ -67,6 +72,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 
     Source: Maas, Hannun, Ng 2013
     """
+    if not isinstance(negative_slope, (int, float)):
+        raise errors.type_error("leaky_relu", "negative_slope", 2, "Number", negative_slope)
     return _run(_leaky_relu_op, input, inplace, {"slope": negative_slope})
 
 
@@ -84,6 +91,8 @@ def prelu(input: Any, weight: Any) -> Any:  # noqa: A002
     """
     require_tensor("prelu", input)
     require_tensor("prelu", weight, "weight", 2)
+    if get_casting() is not None:
+        input, weight = lowered(input, weight)  # noqa: A001
     x, w = input._array, weight._array
     if x.dtype != w.dtype:
         raise RuntimeError("prelu: Type promoting not supported. "
@@ -102,9 +111,10 @@ def prelu(input: Any, weight: Any) -> Any:  # noqa: A002
     return apply(_prelu_op, (input, weight))
 
 
-_rrelu_op: Op = Op("rrelu_with_noise", lambda x, noise: narrowed(widened(x) * noise, x.dtype), lambda g, noise: g * noise, None)
+_rrelu_op: Op = Op("rrelu_with_noise", lambda x, noise: narrowed(np.multiply(widened(x), noise, out=...), x.dtype), lambda g, noise: g * noise, None)
 
 
+@by_example
 def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Any:  # noqa: A002
     """Leaky relu whose slope is drawn from [lower, upper) for each x <= 0 in training, and is their mean otherwise.
 
@@ -189,7 +199,9 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:  # noqa: A002
         RuntimeError: for a negative lambd.
     """
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found {lambd}")
+        require_tensor("softshrink", input)
+        raise RuntimeError(f"lambda must be in range [0, {dtypes.finfo(input.dtype).max:g}] for input dtype {dtypes.legacy_name(input.dtype)}, but "
+                           f"found {lambd}")
     return _run(_softshrink_op, input, False, {"lambd": lambd})
 
 
@@ -274,6 +286,9 @@ def silu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
 
     Source: Elfwing, Uchibe, Doya 2017, arXiv:1702.03118
     """
+    if isinstance(input, TensorBase) and input._array.dtype.kind == "c":
+        y = mul(input, sigmoid(input))
+        return input.copy_(y) if inplace else y  # type: ignore[attr-defined]
     return _run(_silu_op, input, inplace)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import mul, pow, relu, sign
@@ -30,7 +31,7 @@ def _bins(size: int, out: int) -> list[tuple[int, int]]:
 def _adaptive_avg(x: Any, *, out: Ints) -> Any:
     y = np.ascontiguousarray(widened(x))
     if all(o == 1 for o in out):  # one pass over all spatial dimensions
-        return narrowed(_flat(y).mean(axis=2).reshape(*y.shape[:2], *out), x.dtype)
+        return narrowed(flat_spatial(y).mean(axis=2).reshape(*y.shape[:2], *out), x.dtype)
     for axis, o in enumerate(out, 2):
         if y.shape[axis] == o:
             continue
@@ -72,38 +73,38 @@ def _adaptive_max(x: Any, *, out: Ints) -> Any:
             last = flat.shape[2] - 1 - np.isnan(flat)[..., ::-1].argmax(axis=2)
             best = np.where(np.isnan(flat).any(axis=2), last, best)
         places[(slice(None), slice(None), *window)] = positions[where].reshape(-1)[best]
-    return _pick(x, places), places
+    return pick(x, places), places
 
 
-def _pick(x: Any, places: Any) -> Any:
+def pick(x: Any, places: Any) -> Any:
     """Values of x (N, C, *size) at positions in its flattened spatial dimensions (N, C, *out)."""
-    return np.take_along_axis(_flat(x), _flat(places), 2).reshape(places.shape)
+    return np.take_along_axis(flat_spatial(x), flat_spatial(places), 2).reshape(places.shape)
 
 
-def _flat(x: Any) -> Any:
+def flat_spatial(x: Any) -> Any:
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def _paste(g: Any, places: Any, *, size: Ints) -> Any:
-    """The transpose of `_pick`: values that go to the same position add up."""
+    """The transpose of `pick`: values that go to the same position add up."""
     dx = np.zeros((*g.shape[:2], math.prod(size)), widened(g).dtype)
     n, c = np.indices(g.shape[:2])
-    np.add.at(dx, (n[..., None], c[..., None], _flat(places)), _flat(widened(g)))
+    np.add.at(dx, (n[..., None], c[..., None], flat_spatial(places)), flat_spatial(widened(g)))
     return narrowed(dx.reshape(*g.shape[:2], *size), g.dtype)
 
 
 def _unpool(x: Any, places: Any, *, size: Ints) -> Any:
     y = np.zeros((*x.shape[:2], math.prod(size)), x.dtype)
-    np.put_along_axis(y, _flat(places), _flat(x), 2)
+    np.put_along_axis(y, flat_spatial(places), flat_spatial(x), 2)
     return y.reshape(*x.shape[:2], *size)
 
 
-_pick_op: Op = Op("pick", _pick, lambda g, places, x_shape: _paste_op(g, places, size=x_shape[2:]), None)
-_paste_op: Op = Op("paste", _paste, lambda h, places: _pick_op(h, places), None)
+_pick_op: Op = Op("pick", pick, lambda g, places, x_shape: paste_op(g, places, size=x_shape[2:]), None)
+paste_op: Op = Op("paste", _paste, lambda h, places: _pick_op(h, places), None)
 _unpool_op: Op = Op("max_unpool", _unpool, lambda g, places: _pick_op(g, places), None)
 _adaptive_max_op: Op = Op(
     "adaptive_max_pool", _adaptive_max,
-    lambda g, places, x_shape: None if g[0] is None else _paste_op(g[0], places, size=x_shape[2:]), outputs="y places")
+    lambda g, places, x_shape: None if g[0] is None else paste_op(g[0], places, size=x_shape[2:]), outputs="y places")
 
 # ---- the door -----------------------------------------------------------------------------------------------------------------
 
@@ -114,11 +115,14 @@ def _wanted(function: str, x: Any, dims: int, output_size: Any) -> Ints:
     if dims > 1 and x._array.ndim <= len(values) and isinstance(output_size, (tuple, list)):
         raise ValueError(f"Input dimension should be at least {len(values) + 1}, got {x._array.ndim} for {function}")
     if len(values) != dims:
-        raise RuntimeError(f"{function}: output_size must be an int (or None, which keeps a size) or {dims} of them, "
-                           f"got {output_size!r}")
+        torchs = (f"{function}() argument 'output_size' should contain one int" if dims == 1 else f"{function}: output_size must be {dims}"
+                  if "avg" in function else f"{function}(): internal error: output_size.size() must be {dims}")
+        raise RuntimeError(f"{torchs} (got {len(values)}): give one int, or {dims}; None keeps a size")
     size = x._array.shape[x._array.ndim - dims:]
     found = tuple(n if v is None else int(v) for n, v in zip(size, values))
     if min(found) < 0:
+        if "max" in function:
+            raise RuntimeError(f"{function}: Trying to create tensor with negative dimension {min(found)}: output_size {list(found)}")
         raise RuntimeError(f"{function}: elements of output_size must be greater than or equal to 0 but received {list(found)}")
     return found
 
@@ -162,6 +166,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:  # noqa: A002
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@full_precision
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:  # noqa: A002
     """The means of windows that cover three dimensions evenly; see `adaptive_avg_pool2d`."""
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
@@ -201,9 +206,26 @@ def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = Fal
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
+@full_precision
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:  # noqa: A002
     """The largest values of windows that cover three dimensions evenly; see `adaptive_max_pool2d`."""
     return _adaptive_max_pool(3, input, output_size, return_indices)
+
+
+def adaptive_max_pool1d_with_indices(input: Any, output_size: Any, return_indices: bool = False) -> Any:  # noqa: A002
+    """`adaptive_max_pool1d` that always returns (y, indices)."""
+    return adaptive_max_pool1d(input, output_size, True)
+
+
+def adaptive_max_pool2d_with_indices(input: Any, output_size: Any, return_indices: bool = False) -> Any:  # noqa: A002
+    """`adaptive_max_pool2d` that always returns (y, indices)."""
+    return adaptive_max_pool2d(input, output_size, True)
+
+
+@full_precision
+def adaptive_max_pool3d_with_indices(input: Any, output_size: Any, return_indices: bool = False) -> Any:  # noqa: A002
+    """`adaptive_max_pool3d` that always returns (y, indices)."""
+    return adaptive_max_pool3d(input, output_size, True)
 
 
 def _unpool_size(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Ints:
@@ -243,18 +265,21 @@ def _max_unpool(function: str, dims: int, x: Any, indices: Any, kernel_size: Any
     return squeeze(y, 0) if added else y
 
 
+@full_precision
 def max_unpool1d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
                  output_size: Any = None) -> Any:
     """Values back where `max_pool1d(..., return_indices=True)` found them, zeros elsewhere. Derivative: g at these places."""
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full_precision
 def max_unpool2d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
                  output_size: Any = None) -> Any:
     """Values back where `max_pool2d(..., return_indices=True)` found them, zeros elsewhere. Derivative: g at these places."""
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full_precision
 def max_unpool3d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
                  output_size: Any = None) -> Any:
     """Values back where `max_pool3d(..., return_indices=True)` found them, zeros elsewhere. Derivative: g at these places."""
@@ -284,5 +309,6 @@ def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-__all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-           "adaptive_max_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d"]
+__all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool1d_with_indices",
+           "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices", "adaptive_max_pool3d", "adaptive_max_pool3d_with_indices", "lp_pool1d",
+           "lp_pool2d", "lp_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d"]

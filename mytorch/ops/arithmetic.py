@@ -11,13 +11,18 @@ from numpy import ndarray
 
 from mytorch import dtypes
 from mytorch.backends import kernel
+from mytorch.node_names import titled
 from mytorch.ops import special_functions as sf
 from mytorch.ops.choices import clamp, kept_op, where
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
-from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refusing, unary
+from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, unary
 from mytorch.ops.views import size_error
 
 __mytorch__ = True
+
+# Arrays of no dimensions: with them for 0 and 1, NumPy takes half the time on few elements that it takes with Python's numbers.
+_ZERO, _ONE = np.zeros((), np.float32), np.ones((), np.float32)
+_FEW = 256  # from here on `kept` is the faster way to choose
 
 cos: Any  # named in formulas above their definition
 cosh: Any
@@ -28,20 +33,17 @@ trunc: Any
 _add = binary("add", np.add, lambda g: g, lambda g: g, numbers="either", doc="a + b with broadcasting. Derivative: g, g.")
 
 
-def _sub_kernel(a: Any, b: Any) -> Any:
+def _refuse_bools(a: Any, b: Any) -> None:
     bools = [x.dtype.kind == "b" if isinstance(x, ndarray) else type(x) is bool for x in (a, b)]
     if all(bools):
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.")
     if any(bools):
         raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
                            "use the `~` or `logical_not()` operator instead.")
-    return _subtract(a, b)
 
 
-_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either",
+_sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either", refuse=_refuse_bools,
               doc="a - b with broadcasting. Derivative: g, -g.")
-_subtract = _sub.op.kernel
-_sub.op.kernel = _sub_kernel
 
 mul = binary("mul", np.multiply, lambda g, b: g * b, lambda g, a: g * a, numbers="either",
              doc="a * b with broadcasting. Derivative: g * b, g * a.")
@@ -52,6 +54,8 @@ _true_divide = binary("div", np.true_divide, lambda g, b: g / b, lambda g, a, b:
 def _c_round(function: Callable[..., Any]) -> Callable[..., Any]:
     def divide(a: Any, b: Any) -> Any:
         if a.dtype.kind in "iub":
+            if a.dtype.kind == "b":
+                raise NotImplementedError(f"\"{function.__name__.strip('_')}\" not implemented for 'Bool': convert to integers")
             if not np.all(b):
                 raise RuntimeError("ZeroDivisionError")
             return function(a, b)
@@ -75,6 +79,17 @@ def _floor_quotient(a: Any, b: Any) -> Any:
 floor_divide = binary("floor_divide", _c_round(_floor_quotient), no_gradient, no_gradient,
                       numbers="either", doc="floor(a / b). Derivative: zero.")
 _divide_trunc = binary("div", _c_round(_trunc_divide), no_gradient, no_gradient, numbers="either", doc="trunc(a / b). Derivative: zero.")
+_trunc_quotient = _divide_trunc.op.kernel
+
+
+def _trunc_of_rounded(a: Any, b: Any) -> Any:
+    quotient = _trunc_quotient(a, b)
+    if quotient.dtype in (FLOAT16, BFLOAT16_NP):  # torch rounds to 16 bits before it truncates: 138.99 is 139
+        return promoted(np.trunc, (_true_divide.op.kernel(a, b),))
+    return quotient
+
+
+_divide_trunc.op.kernel = _trunc_of_rounded
 
 
 def scaled(x: Any, other: Any, alpha: Any) -> Any:
@@ -123,7 +138,8 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:  # noqa: A002
     require_tensor("rsub", input)
     if not isinstance(other, (TensorBase, int, float, complex, np.generic)):
         return NotImplemented
-    return _sub(other, input if alpha == 1 else scaled(other, input, alpha))
+    y = _sub(other, input if alpha == 1 else scaled(other, input, alpha))
+    return titled(y, "rsub")
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:  # noqa: A002
@@ -136,9 +152,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     if rounding_mode is None:
         return _true_divide(input, other, out=out)
     if rounding_mode == "floor":
-        return floor_divide(input, other, out=out)
+        return titled(floor_divide(input, other, out=out), "div_rounded")
     if rounding_mode == "trunc":
-        return _divide_trunc(input, other, out=out)
+        return titled(_divide_trunc(input, other, out=out), "div_rounded")
     raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
@@ -179,6 +195,8 @@ def _power_kernel(a: Any, b: Any) -> Any:
         return np.power(a, b, out=...)
     if isinstance(b, int) and b < 0 and a.dtype.kind in "iub":
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if type(b) is ndarray and b.dtype.kind == "b" and (type(a) is bool or (type(a) is ndarray and a.dtype.kind == "b")):
+        raise NotImplementedError("\"pow\" not implemented for 'Bool': convert to integers")
     try:
         return promoted(_power, (a, b))
     except ValueError as error:
@@ -246,7 +264,8 @@ def _abs_formula(g: Any, x: Any) -> Any:
 
 abs = unary("abs", np.abs, _abs_formula, "|x|. Derivative: g * sgn(x), zero at 0.", holomorphic=False,  # noqa: A001
             careful=refusing("b", np.abs, "abs_cpu"))
-sign = unary("sign", lambda x: x if x.dtype.kind == "b" else np.sign(x), no_gradient, "-1, 0 or 1. Derivative: zero.")
+sign = unary("sign", refusing("c", lambda x: x if x.dtype.kind == "b" else np.sign(x), "Unlike NumPy, torch.sign is not intended to support complex "
+                              "numbers. Please use torch.sgn instead."), no_gradient, "-1, 0 or 1. Derivative: zero.")
 
 
 def _sgn(x: Any) -> Any:
@@ -283,9 +302,11 @@ log2 = unary("log2", np.log2, lambda g, x: g / (x * math.log(2)), "Logarithm to 
 log10 = unary("log10", np.log10, lambda g, x: g / (x * math.log(10)), "Logarithm to base 10. Derivative: g / (x log 10).", rule="float")
 log1p = unary("log1p", np.log1p, lambda g, x: g / (x + 1), "log(1 + x), exact near 0. Derivative: g / (1 + x).", rule="float")
 logaddexp = binary("logaddexp", np.logaddexp, lambda g, a, b: g / (exp(b - a) + 1), lambda g, a, b: g / (exp(a - b) + 1), rule="float",
-                   numbers="none", doc="log(e^a + e^b) without overflow. Derivative: g / (1 + e^(b - a)), g / (1 + e^(a - b)).")
+                   numbers="none", careful=sf.log_add, refuse=refuses("biu", "logaddexp_cpu"),
+                   doc="log(e^a + e^b) without overflow. Derivative: g / (1 + e^(b - a)), g / (1 + e^(a - b)).")
 logaddexp2 = binary("logaddexp2", np.logaddexp2, lambda g, a, b: g / (exp2(b - a) + 1), lambda g, a, b: g / (exp2(a - b) + 1), rule="float",
-                    numbers="none", doc="log2(2^a + 2^b) without overflow. Derivative: g / (1 + 2^(b - a)), g / (1 + 2^(a - b)).")
+                    numbers="none", refuse=refuses("biu", "logaddexp2_cpu"),
+                    doc="log2(2^a + 2^b) without overflow. Derivative: g / (1 + 2^(b - a)), g / (1 + 2^(a - b)).")
 
 # ---- trigonometry -------------------------------------------------------------------------------------------------------------
 
@@ -297,7 +318,15 @@ acos = unary("acos", np.arccos, lambda g, x: -g / sqrt(1 - x * x), "Inverse cosi
 atan = unary("atan", np.arctan, lambda g, x: g / (x * x + 1), "Inverse tangent. Derivative: g / (1 + x^2).", rule="float")
 sinh = unary("sinh", np.sinh, lambda g, x: g * cosh(x), "Hyperbolic sine. Derivative: g * cosh(x).", rule="float")
 cosh = unary("cosh", np.cosh, lambda g, x: g * sinh(x), "Hyperbolic cosine. Derivative: g * sinh(x).", rule="float")
-tanh = unary("tanh", np.tanh, lambda g, y: g * (1 - y * y), "Hyperbolic tangent. Derivative: g * (1 - tanh(x)^2).", rule="float")
+def _tanh_gradient(g: Any, y: Any) -> Any:
+    if type(y) is not ndarray or y.dtype is not FLOAT32:
+        return g * (1 - y * y)
+    d = np.multiply(y, y, out=...)
+    np.subtract(_ONE, d, out=d)
+    return np.multiply(g, d, out=d)
+
+
+tanh = unary("tanh", np.tanh, _tanh_gradient, "Hyperbolic tangent. Derivative: g * (1 - tanh(x)^2).", rule="float")
 asinh = unary("asinh", np.arcsinh, lambda g, x: g / sqrt(x * x + 1), "Inverse hyperbolic sine. Derivative: g / sqrt(x^2 + 1).", rule="float")
 acosh = unary("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)),
               "Inverse hyperbolic cosine. Derivative: g / sqrt(x^2 - 1).", rule="float")
@@ -305,27 +334,46 @@ atanh = unary("atanh", np.arctanh, lambda g, x: g / (1 - x * x), "Inverse hyperb
 atan2 = binary("atan2", np.arctan2, lambda g, a, b: g * b / (a * a + b * b), lambda g, a, b: -g * a / (a * a + b * b), rule="float",
                numbers="none", doc="Angle of the point (b, a). Derivative: g * b / (a^2 + b^2), -g * a / (a^2 + b^2).")
 hypot = binary("hypot", np.hypot, lambda g, a, y: g * (a / y), lambda g, b, y: g * (b / y),
-               numbers="none", doc="sqrt(a^2 + b^2). Derivative: g * a / y, g * b / y.")
+               numbers="none", refuse=refuses("biu", "hypot_cpu"), doc="sqrt(a^2 + b^2). Derivative: g * a / y, g * b / y.")
 deg2rad = unary("deg2rad", np.deg2rad, lambda g: g * (math.pi / 180), "Degrees to radians.", rule="float")
 rad2deg = unary("rad2deg", np.rad2deg, lambda g: g * (180 / math.pi), "Radians to degrees.", rule="float")
 
 # ---- activations that are plain pointwise functions ---------------------------------------------------------------------------
 
-sigmoid = unary("sigmoid", sf.sigmoid, lambda g, y: g * ((1 - y) * y), "1 / (1 + e^-x). Derivative: g * y * (1 - y).", rule="float")
+def _sigmoid_gradient(g: Any, y: Any) -> Any:
+    if type(y) is not ndarray or y.dtype is not FLOAT32:
+        return g * ((1 - y) * y)
+    d = np.subtract(_ONE, y, out=...)
+    np.multiply(d, y, out=d)
+    return np.multiply(g, d, out=d)
+
+
+sigmoid = unary("sigmoid", kernel(sf.sigmoid), _sigmoid_gradient, "1 / (1 + e^-x). Derivative: g * y * (1 - y).", rule="float")
 
 
 def _relu(x: Any) -> Any:
     if x.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return np.maximum(x, x.dtype.type(0), out=...)
+    if x.dtype.kind == "c":
+        raise NotImplementedError("clamp is not supported for complex types")
+    return np.maximum(x, _ZERO if x.dtype is FLOAT32 else x.dtype.type(0), out=...)
 
 
-relu = unary("relu", kernel(_relu, name="relu"), lambda g, y: kept_op(g, ~(y <= 0)),
+def _relu_gradient(g: Any, y: Any) -> Any:
+    if type(g) is ndarray and g.dtype is FLOAT32 is y.dtype and g.size < _FEW:
+        d = g.copy()
+        d[np.less_equal(y, _ZERO, out=...)] = 0
+        return d
+    return kept_op(g, ~(y <= 0))
+
+
+relu = unary("relu", kernel(_relu, name="relu"), _relu_gradient,
              "max(x, 0); NaN stays NaN. Derivative: g where x > 0, and where x is NaN.")
 erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
-            "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
+            "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float", careful=refusing("c", sf.erf, "erf_vml_cpu"))
 erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),
-             "1 - erf(x), exact for large x. Derivative: -g * 2 / sqrt(pi) * e^(-x^2).", rule="float")
+             "1 - erf(x), exact for large x. Derivative: -g * 2 / sqrt(pi) * e^(-x^2).", rule="float",
+             careful=refusing("c", sf.erfc, "erfc_vml_cpu"))
 
 # ---- rounding -----------------------------------------------------------------------------------------------------------------
 
@@ -338,7 +386,7 @@ frac = unary("frac", refusing("biu", lambda x: x - np.trunc(x), "frac_cpu"), lam
 def _round(x: Any, *, decimals: int = 0) -> Any:
     if x.dtype is FLOAT32 or x.dtype is FLOAT64:
         return np.asarray(np.round(x, decimals))
-    return promoted(refusing("b", lambda v: np.round(v, decimals), "round_vml_cpu"), (x,))
+    return promoted(refusing("biuc" if decimals else "bc", lambda v: np.round(v, decimals), "round_cpu" if decimals else "round_vml_cpu"), (x,))
 
 
 _round_op = Op("round", _round, no_gradient, inputs="x")
@@ -348,7 +396,7 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A0
     """Nearest integer, halves to even; `decimals` digits after the point. Derivative: zero."""
     require_tensor("round", input)
     y = apply(_round_op, (input,), {"decimals": decimals})
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True, (input,))
 
 
 def _fused(function: Any, x: Any, a: Any, b: Any, value: Any, out: Any) -> Any:
@@ -358,18 +406,24 @@ def _fused(function: Any, x: Any, a: Any, b: Any, value: Any, out: Any) -> Any:
     if x._array.dtype in (FLOAT16, BFLOAT16_NP) and x._array.dtype == a._array.dtype == b._array.dtype:  # round once, at the end
         y = _fused(function, x.float(), a.float(), b.float(), value, None).to(x.dtype)
         return y if out is None else put_out(y, out)
+    kinds = {t._array.dtype.kind for t in (x, a, b)}
+    if function is div and kinds <= {"b", "i", "u"}:
+        raise RuntimeError("Integer division with addcdiv is no longer supported: use floats, or input + value * torch.div(tensor1, tensor2, "
+                           "rounding_mode='trunc')")
+    if kinds == {"b"}:
+        raise NotImplementedError("\"addcmul_cpu_out\" not implemented for 'Bool'")
     product = function(a, b)
     return add(x, product if value == 1 else mul(product, value), out=out)
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + value * tensor1 * tensor2. Derivative: g; g * value * tensor2; g * value * tensor1."""
-    return _fused(mul, input, tensor1, tensor2, value, out)
+    return titled(_fused(mul, input, tensor1, tensor2, value, out), "addcmul")
 
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + value * tensor1 / tensor2. Derivative: g; g * value / tensor2; -g * value * tensor1 / tensor2^2."""
-    return _fused(div, input, tensor1, tensor2, value, out)
+    return titled(_fused(div, input, tensor1, tensor2, value, out), "addcdiv")
 
 
 # ---- less common functions ----------------------------------------------------------------------------------------------------
@@ -381,11 +435,12 @@ def _copysign_formula(g: Any, a: Any, y: Any) -> Any:
 
 copysign = binary("copysign", np.copysign, lambda g, a, y: _copysign_formula(g, a, y), no_gradient, rule="float", holomorphic=False,
                   doc="|a| with the sign of b, also of -0. Derivative: g * sign(a) * sign(b), zero at a = 0.")
-nextafter = binary("nextafter", np.nextafter, lambda g: g, no_gradient, numbers="none",
+nextafter = binary("nextafter", np.nextafter, lambda g: g, no_gradient, numbers="none", refuse=refuses("biu", "nextafter_cpu"),
                    doc="The next representable number after a towards b.")
 gcd = binary("gcd", refusing("bfc", np.gcd, "gcd_cpu"), None, None, numbers="none", doc="Greatest common divisor of integers.")
 lcm = binary("lcm", refusing("bfc", np.lcm, "lcm_cpu"), None, None, numbers="none", doc="Least common multiple of integers.")
 _heaviside = binary("heaviside", np.heaviside, None, None, numbers="none", doc="Step function.",
+                    refuse=refuses("c", "heaviside is not yet implemented for complex tensors.", RuntimeError),
                     careful=lambda a, b: np.where(a == 0, b, (a > 0).astype(b.dtype)))
 
 
@@ -422,9 +477,14 @@ def _xlogy(a: Any, b: Any) -> Any:
     return np.where((a == 0) & ~np.isnan(b), 0, a * np.log(b))
 
 
-xlogy = binary("xlogy", _xlogy, lambda g, a, b: where((a == 0) & (b <= 0), 0.0, g * log(b)), lambda g, a, b: g * a / b, rule="float",
+def _xlogy_formula(g: Any, a: Any, b: Any) -> Any:
+    log_b = float(np.log(b)) if isinstance(b, (int, float)) else log(b)
+    return where((a == 0) & (b <= 0), 0.0, g * log_b)
+
+
+xlogy = binary("xlogy", _xlogy, _xlogy_formula, lambda g, a, b: g * a / b, rule="float", refuse=refuses("c", "xlogy_cpu"),
                numbers="either", doc="a * log(b), zero where a is zero. Derivative: g * log(b), g * a / b.")
-_logit = unary("logit", lambda x: np.log(x / (1 - x)), lambda g, x: g / (x * (1 - x)), "log(x / (1 - x)).", rule="float")
+_logit = unary("logit", refusing("c", lambda x: np.log(x / (1 - x)), "logit_cpu"), lambda g, x: g / (x * (1 - x)), "log(x / (1 - x)).", rule="float")
 
 
 def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:  # noqa: A002
@@ -439,5 +499,10 @@ def _sinc_formula(g: Any, x: Any) -> Any:
     return where(x == 0, 0.0, g * ((t * cos(t) - sin(t)) / (safe * safe * math.pi)))
 
 
-sinc = unary("sinc", np.sinc, _sinc_formula, "sin(pi x) / (pi x), one at zero. Derivative: g (cos(pi x) - sinc(x)) / x, zero at zero.",
+def _sinc(x: Any) -> Any:
+    t = x * math.pi
+    return np.where(x == 0, np.ones((), x.dtype), np.sin(t) / t)
+
+
+sinc = unary("sinc", _sinc, _sinc_formula, "sin(pi x) / (pi x), one at zero. Derivative: g (cos(pi x) - sinc(x)) / x, zero at zero.",
              rule="float")

@@ -9,9 +9,10 @@ from numpy import ndarray
 
 from mytorch import dtypes
 from mytorch.backends import kernel
-from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor
+from mytorch.node_names import titled
+from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
 from mytorch.ops.comparison import isfinite
-from mytorch.ops.pointwise import binary
+from mytorch.ops.pointwise import binary, refuses
 from mytorch.ops.views import size_error
 
 __mytorch__ = True
@@ -38,14 +39,25 @@ def _larger_share(g: Any, a: Any, b: Any) -> Any:
     return kept_op(g, a > b) + kept_op(g * 0.5, a == b)
 
 
+def _ordered(function: Any) -> Any:
+    """The function, with torch's refusal of complex numbers, which have no order."""
+    def run(a: Any, b: Any) -> Any:
+        if a.dtype.kind == "c":
+            raise RuntimeError(f"{function.__name__} not implemented for complex tensors.")
+        return function(a, b)
+    return run
+
+
 maximum = binary("maximum", np.maximum, lambda g, a, b: _larger_share(g, a, b), lambda g, a, b: _larger_share(g, b, a), holomorphic=False,
-                 numbers="none", doc="The larger of the two; NaN wins. Derivative: g to the larger, halved at ties.")
+                 numbers="none", careful=_ordered(np.maximum), doc="The larger of the two; NaN wins. Derivative: g to the larger, halved at ties.")
 minimum = binary("minimum", np.minimum, lambda g, a, b: _larger_share(g, b, a), lambda g, a, b: _larger_share(g, a, b), holomorphic=False,
-                 numbers="none", doc="The smaller of the two; NaN wins. Derivative: g to the smaller, halved at ties.")
+                 numbers="none", careful=_ordered(np.minimum), doc="The smaller of the two; NaN wins. Derivative: g to the smaller, halved at ties.")
 fmax = binary("fmax", np.fmax, lambda g, a, b: kept_op(g, (a >= b) | (b != b)), lambda g, a, b: kept_op(g, ~((a >= b) | (b != b))), holomorphic=False,
-              numbers="none", doc="The larger of the two; a number wins over NaN. Derivative: g to the one chosen.")
+              numbers="none", refuse=refuses("c", "fmax not implemented for complex tensors.", RuntimeError),
+              doc="The larger of the two; a number wins over NaN. Derivative: g to the one chosen.")
 fmin = binary("fmin", np.fmin, lambda g, a, b: kept_op(g, (a <= b) | (b != b)), lambda g, a, b: kept_op(g, ~((a <= b) | (b != b))), holomorphic=False,
-              numbers="none", doc="The smaller of the two; a number wins over NaN. Derivative: g to the one chosen.")
+              numbers="none", refuse=refuses("c", "fmin not implemented for complex tensors.", RuntimeError),
+              doc="The smaller of the two; a number wins over NaN. Derivative: g to the one chosen.")
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
@@ -71,13 +83,16 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     if isinstance(condition, TensorBase):
         if input is None and other is None:
             return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
+        if input is None or other is None:
+            raise TypeError("where() received an invalid combination of arguments: expected (Tensor condition), or (Tensor condition, Tensor or "
+                            "Number input, Tensor or Number other)")
         if condition._array.dtype.kind != "b":
             if condition._array.dtype != np.uint8:
                 raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with dtype "
                                    f"{dtypes.legacy_name(dtypes.from_numpy_dtype(condition._array.dtype))}")
             condition = condition.bool()  # type: ignore[attr-defined]
     y = _where_op(condition, input, other)
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def where_method(self: Any, condition: Any, other: Any) -> Any:
@@ -93,6 +108,8 @@ def _clamp(x: Any, low: Any, high: Any) -> Any:
             v = np.maximum(v, bounds_left.pop(0))
         return v if high is None else np.minimum(v, bounds_left.pop(0))
     given = [bound for bound in (low, high) if bound is not None]
+    if x.dtype.kind == "c" or (len(given) == 2 and result_dtype(x, *given).np.kind == "b"):
+        raise NotImplementedError("clamp is not supported for complex types" if x.dtype.kind == "c" else "\"clamp_cpu\" not implemented for 'Bool'")
     if x.dtype is FLOAT32 and all(type(bound) in (int, float) for bound in given):
         return np.asarray(limit(x, *given))
     try:
@@ -121,20 +138,22 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     y = apply(_clamp_op, (input, min, max))
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True, (input,))
 
 
 def clamp_min(input: Any, min: Any, *, out: Any = None) -> Any:  # noqa: A002
     """x limited from below."""
-    return clamp(input, min=min, out=out)
+    return titled(clamp(input, min=min, out=out), "clamp_min")
 
 
 def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:  # noqa: A002
     """x limited from above."""
-    return clamp(input, max=max, out=out)
+    return titled(clamp(input, max=max, out=out), "clamp_max")
 
 
 def _lerp(a: Any, b: Any, w: Any) -> Any:
+    if result_dtype(a, b, w).np.kind in "biu" or result_dtype(a).np.kind in "biu":
+        raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{dtypes.legacy_name(result_dtype(a))}'")
     try:
         return promoted(lambda a, b, w: np.where(np.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w)), (a, b, w))
     except ValueError as error:

@@ -60,7 +60,13 @@ def promoted(function: Callable[..., Any], operands: Sequence[Any], rule: str = 
     if rule == "float" and wanted.category < FLOATING:
         wanted = dtypes.get_default_dtype()
     inner = compute_dtype(wanted)
-    y = np.asarray(function(*[as_operand(x, inner) for x in operands]))
+    try:
+        y = np.asarray(function(*[as_operand(x, inner) for x in operands]))
+    except TypeError as error:
+        if not str(error).startswith("ufunc '"):
+            raise
+        name = str(error).split("'")[1]
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.legacy_name(wanted)}'") from None
     if rule == "bool" or y.dtype == wanted.np or (wanted.category == COMPLEX and y.dtype.kind == "f"):
         return y
     return cast(y, wanted.np)
@@ -107,27 +113,61 @@ def require_tensor(function: str, x: Any, argument: str = "input", position: int
         raise errors.type_error(function, argument, position, "Tensor", x)
 
 
-def put_out(y: Any, out: Any) -> Any:
+def put_out(y: Any, out: Any, exact: bool = False, inputs: Sequence[Any] = (), warn: bool = True) -> Any:
     """Write a result into the `out=` tensor: resized if its shape differs, its dtype kept, no graph.
 
+    Args:
+        exact: refuse an `out` of another dtype than the result's.
+        inputs: of a pointwise operation: `out` may be one of them, but not share a part of their memory.
+        warn: if an `out` with elements is resized; what makes new tensors does so in silence.
     Raises:
         RuntimeError: if a gradient would be lost, or the result cannot be cast to out's dtype.
     """
     require_tensor("out", out, "out", 1)
+    if state.mode is not None:
+        state.mode.check_out(y)
     if state.grad_enabled and (requires_grad(y) or requires_grad(out)):
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
     source = y._array
     target = from_numpy_dtype(out._array.dtype)
     given = from_numpy_dtype(source.dtype)
+    if exact and given is not target:
+        raise RuntimeError(f"Expected out tensor to have dtype {given.name}, but got {target.name} instead")
+    refuse_overlap(out._array)
+    if inputs:
+        refuse_partial_overlap(out._array, inputs)
     if given.category > target.category:
         raise RuntimeError(f"result type {dtypes.legacy_name(given)} can't be cast to the desired output type {dtypes.legacy_name(target)}")
     if out._array.shape != source.shape:
+        if warn:
+            warn_resized(out, source.shape)
         out._array = np.empty(source.shape, target.np)
-    refuse_overlap(out._array)
     np.copyto(out._array, source if given is target else cast(source, target.np))
     bump(out)
     return out
+
+
+def refuse_partial_overlap(target: ndarray[Any, Any], inputs: Sequence[Any]) -> None:
+    """RuntimeError if an array that is to be written shares memory with an input without being the same elements."""
+    for x in inputs:
+        if not isinstance(x, TensorBase) or not np.may_share_memory(target, x._array):
+            continue
+        a = x._array
+        same = (target.shape, target.strides) == (a.shape, a.strides) and target.ctypes.data == a.ctypes.data
+        if not same and np.shares_memory(target, a):
+            raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+                               "location. Please clone() the tensor before performing the operation.")
+
+
+def warn_resized(out: Any, shape: tuple[int, ...]) -> None:
+    """torch's warning for an output that had elements, of another shape than the result's."""
+    if out._array.size:
+        import warnings
+        warnings.warn(f"An output with one or more elements was resized since it had shape {list(out._array.shape)}, which does not match the "
+                      f"required output shape {list(shape)}. This behavior is deprecated, and in a future PyTorch release outputs will not be "
+                      "resized unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero "
+                      "elements with t.resize_(0).", UserWarning, stacklevel=4)
 
 
 def method_inplace(op: Op, name: str) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mytorch import dtypes, engine_state
 from mytorch.dtypes import BFLOAT16_NP, bfloat16_to_float32
+from mytorch.grad_mode import by_example
 from mytorch.ops.common import TensorBase, require_tensor
 from mytorch.ops.pointwise import binary, refusing, unary
 
@@ -18,12 +19,17 @@ def _comparison(name: str, function: Any, doc: str, numbers: str = "second") -> 
     return binary(name, function, None, None, rule="bool", doc=doc, numbers=numbers)
 
 
+def _ordering(name: str, function: Any, doc: str) -> Any:
+    """A comparison that complex numbers do not have."""
+    return binary(name, function, None, None, rule="bool", doc=doc, careful=refusing("c", function, f"{name}_cpu"))
+
+
 eq = _comparison("eq", np.equal, "a == b, pointwise.")
 ne = _comparison("ne", np.not_equal, "a != b, pointwise.")
-lt = _comparison("lt", np.less, "a < b, pointwise.")
-le = _comparison("le", np.less_equal, "a <= b, pointwise.")
-gt = _comparison("gt", np.greater, "a > b, pointwise.")
-ge = _comparison("ge", np.greater_equal, "a >= b, pointwise.")
+lt = _ordering("lt", np.less, "a < b, pointwise.")
+le = _ordering("le", np.less_equal, "a <= b, pointwise.")
+gt = _ordering("gt", np.greater, "a > b, pointwise.")
+ge = _ordering("ge", np.greater_equal, "a >= b, pointwise.")
 logical_and = _comparison("logical_and", np.logical_and, "a and b as truth values.", "none")
 logical_or = _comparison("logical_or", np.logical_or, "a or b as truth values.", "none")
 logical_xor = _comparison("logical_xor", np.logical_xor, "Exactly one of a and b is true.", "none")
@@ -31,9 +37,12 @@ logical_not = unary("logical_not", np.logical_not, None, "x is zero or False.", 
 isnan = unary("isnan", np.isnan, None, "x is not a number.", rule="bool")
 isinf = unary("isinf", lambda x: np.isinf(x), None, "x is infinite.", rule="bool")
 isfinite = unary("isfinite", np.isfinite, None, "x is neither infinite nor NaN.", rule="bool")
-isposinf = unary("isposinf", np.isposinf, None, "x is +inf.", rule="bool")
-isneginf = unary("isneginf", np.isneginf, None, "x is -inf.", rule="bool")
-signbit = unary("signbit", lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0, None, "The sign bit of x is set.", rule="bool")
+isposinf = unary("isposinf", refusing("c", np.isposinf, "isposinf does not support complex inputs.", RuntimeError), None,
+                 "x is +inf.", rule="bool")
+isneginf = unary("isneginf", refusing("c", np.isneginf, "isneginf does not support complex inputs.", RuntimeError), None,
+                 "x is -inf.", rule="bool")
+signbit = unary("signbit", refusing("c", lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
+                                    "signbit is not implemented for complex tensors."), None, "The sign bit of x is set.", rule="bool")
 isreal = unary("isreal", np.isreal, None, "The imaginary part of x is zero.", rule="bool")
 
 
@@ -52,6 +61,17 @@ bitwise_left_shift = binary("bitwise_left_shift", _integers_only("lshift", np.le
                             doc="a * 2^b by shifting bits.")
 bitwise_right_shift = binary("bitwise_right_shift", _integers_only("rshift", np.right_shift), None, None, numbers="either",
                              doc="a / 2^b by shifting bits.")
+
+
+def rlshift(self: Any, other: Any) -> Any:
+    """other << self: the reflected operator."""
+    return bitwise_left_shift(other, self)
+
+
+def rrshift(self: Any, other: Any) -> Any:
+    """other >> self: the reflected operator."""
+    return bitwise_right_shift(other, self)
+
 
 
 def equals(self: Any, other: Any) -> Any:
@@ -77,6 +97,7 @@ def equal(input: Any, other: Any) -> bool:  # noqa: A002
     return bool(a.shape == b.shape and (a == b).all())
 
 
+@by_example
 def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:  # noqa: A002
     """|input - other| <= atol + rtol * |other|, pointwise."""
     if rtol < 0 or atol < 0:

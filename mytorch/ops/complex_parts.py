@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.ops.autocast import full_precision
 from mytorch.ops.choices import where
 from mytorch.ops.common import Op, apply, put_out, require_tensor
 from mytorch.ops.pointwise import is_complex_valued, no_gradient, unary
@@ -14,7 +15,7 @@ from mytorch.ops.pointwise import is_complex_valued, no_gradient, unary
 __mytorch__ = True
 
 
-_conj_op = Op("conj", lambda x: np.conj(x), lambda g: conj(g), holomorphic=False)
+_conj_op = Op("conj", lambda x: np.conj(x, out=...), lambda g: conj(g), holomorphic=False)
 
 
 def conj(input: Any) -> Any:  # noqa: A002
@@ -96,6 +97,7 @@ _polar_op: Op = Op("polar", lambda a, b: np.asarray(a * np.cos(b) + 1j * (a * np
                lambda g, b: (g * _polar_op(b * 0 + 1, -b)).real, lambda g, a, b: (g * _polar_op(a, -b) * -1j).real, holomorphic=False)
 
 
+@full_precision
 def polar(abs: Any, angle: Any, *, out: Any = None) -> Any:
     """abs * e^(i * angle). Derivative: Re(conj(g) e^(i angle)) and its like for the angle."""
     require_tensor("polar", abs, "abs", 1)
@@ -103,6 +105,11 @@ def polar(abs: Any, angle: Any, *, out: Any = None) -> Any:
     if abs._array.dtype != angle._array.dtype:
         raise RuntimeError(f"Expected object of scalar type {dtypes.legacy_name(abs.dtype)} but got scalar type "
                            f"{dtypes.legacy_name(angle.dtype)} for second argument")
+    if abs._array.dtype.kind != "f":
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {dtypes.legacy_name(abs.dtype)} and "
+                           f"{dtypes.legacy_name(angle.dtype)}")
+    if abs.dtype is dtypes.float16:
+        raise NotImplementedError("\"polar_cpu\" not implemented for 'Half': NumPy has no complex numbers of 16-bit floats; convert with .float()")
     y = _polar_op(abs, angle)
     return y if out is None else put_out(y, out)
 
@@ -121,6 +128,7 @@ def view_as_real(input: Any) -> Any:  # noqa: A002
     return _view_as_real_op(input)
 
 
+@full_precision
 def view_as_complex(input: Any) -> Any:  # noqa: A002
     """A real tensor (*, 2) as a complex one (*): a view."""
     if is_complex_valued(input) or input._array.shape[-1:] != (2,):

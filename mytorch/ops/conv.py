@@ -21,6 +21,7 @@ from numpy import ndarray
 
 from mytorch import dtypes, errors
 from mytorch.backends import kernel
+from mytorch.ops.autocast import get_casting, lowered, without_autocast
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, widened
 from mytorch.ops.shape import basic_op, pad_op, shape_of, squeeze, unsqueeze
 
@@ -171,10 +172,11 @@ grad_weight_op: Op = Op(
 
 
 def _transposed(x: Any, weight: Any, bias: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
-    y = conv_grad_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    meta: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     if bias is None:
-        return y
-    return narrowed(widened(y) + widened(bias).reshape(-1, *[1] * len(size)), x.dtype)
+        return conv_grad_input(x, weight, **meta)
+    y = conv_grad_input(widened(x), widened(weight), **meta)  # 16-bit floats are rounded once, with the bias
+    return narrowed(y + widened(bias).reshape(-1, *[1] * len(size)), x.dtype)
 
 
 _transposed_op: Op = Op(
@@ -211,9 +213,11 @@ def _check(function: str, x: Any, weight: Any, bias: Any, dims: int, groups: int
     if ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {function}, "
                            f"but got input of size: {list(x._array.shape)}")
+    if len(shape) < 3:
+        raise RuntimeError(f"weight should have at least three dimensions, (out, in / groups, *kernel), but got weight of size {shape}")
     if len(shape) != dims + 2:
-        raise RuntimeError(f"Expected {dims + 2}D weight for {function}, (out, in / groups, *kernel) or, transposed, "
-                           f"(in, out / groups, *kernel), but got weight of size {shape}")
+        raise RuntimeError(f"Expected {len(shape)}-dimensional input for {len(shape)}-dimensional weight {shape}, but got {ndim}-dimensional "
+                           f"input of size {list(x._array.shape)} instead: {function} takes a {dims + 2}-dimensional weight")
     if x._array.dtype != weight._array.dtype:
         raise RuntimeError(f"{function}: expected scalar type {dtypes.legacy_name(x.dtype)} but found "
                            f"{dtypes.legacy_name(weight.dtype)}: input and weight must have one dtype; convert one, for example "
@@ -226,12 +230,12 @@ def _check(function: str, x: Any, weight: Any, bias: Any, dims: int, groups: int
         raise TypeError(f"{function}(): argument 'groups' must be int, not {type(groups).__name__}")
     if groups <= 0:
         raise RuntimeError(f"non-positive groups is not supported: got groups={groups}")
-    if shape[0] == 0:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be at least 1 at dimension 0, "
+    if shape[0] < groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, "
                            f"but got weight of size {shape} instead")
     if shape[0] % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-                           f"but got weight of size [{shape}] instead")
+                           f"but got weight of size {shape} instead")
 
 
 def _check_geometry(stride: Ints, padding: Ints, dilation: Ints) -> None:
@@ -268,6 +272,8 @@ def _named_padding(x: Any, padding: str, kernel_size: Ints, stride: Ints, dilati
 
 
 def _conv(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    if get_casting() is not None:
+        x, weight, bias = lowered(x, weight, bias)
     _check(function, x, weight, bias, dims, groups)
     stride, dilation = _ints(function, "stride", stride, dims), _ints(function, "dilation", dilation, dims)
     unbatched = x._array.ndim == dims + 1
@@ -294,6 +300,8 @@ def _conv(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any,
 
 def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
                     groups: int, dilation: Any) -> Any:
+    if get_casting() is not None:
+        x, weight, bias = lowered(x, weight, bias)
     _check(function, x, weight, bias, dims, groups)
     stride, dilation = _ints(function, "stride", stride, dims), _ints(function, "dilation", dilation, dims)
     padding, extra = _ints(function, "padding", padding, dims), _ints(function, "output_padding", output_padding, dims)
@@ -382,6 +390,7 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
     return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@without_autocast
 def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,  # noqa: A002
                 output_padding: Any, groups: int) -> Any:
     """The convolution, transposed or not, of as many dimensions as the weight has beyond two; see `conv2d`."""

@@ -1,4 +1,4 @@
-"""Making tensors: from data, filled, ranges, and 'like' another tensor."""
+"""Making tensors: from data, filled, and 'like' another tensor."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import autograd_engine as engine
-from mytorch import dtypes, engine_state, errors
+from mytorch import dtypes, engine_state
 from mytorch.autograd_engine import TensorBase
 from mytorch.device import require_cpu
 from mytorch.dtypes import cast, from_numpy_dtype, get_default_dtype, number_dtype
+from mytorch.engine_state import get_mode
+from mytorch.grad_mode import is_inference_mode_enabled
 from mytorch.inplace import bump
 from mytorch.ops.common import put_out, require_tensor
+from mytorch.ops.layout import as_format, contiguous_format, new_in, new_like, preserve_format
 
 __mytorch__ = True
 
@@ -35,9 +38,11 @@ def finished(array: ndarray[Any, Any], requires_grad: bool = False, device: Any 
     """The Tensor of a new array, on the device asked for."""
     if device is not None:
         require_cpu(device)
-    t = engine_state.wrap(array)
+    t = engine_state.wrap(array) if type(array) is ndarray or not hasattr(array, "as_batched") else array.as_batched()
     if requires_grad:
         t.requires_grad_()
+    if get_mode() is not None and is_inference_mode_enabled():
+        t._storage = engine_state.InferenceStorage()
     return t
 
 
@@ -56,6 +61,9 @@ def sizes_of(function: str, size: tuple[Any, ...]) -> tuple[int, ...]:
             raise RuntimeError(f"zeros: Dimension size must be non-negative, got {list(size)}")
         if n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(size)}")
+        if n >= 2**63:
+            raise TypeError(f"{function}(): argument 'size' failed to unpack the object at pos {i + 1} with error \"Overflow when unpacking long "
+                            f"long\": {n} does not fit into 64 bits")
         shape.append(int(n))
     return tuple(shape)
 
@@ -64,7 +72,9 @@ def allocated(function: str, make: Any, shape: tuple[int, ...], d: dtypes.dtype)
     """An array from NumPy, or torch's error when there is no memory for it."""
     try:
         array: ndarray[Any, Any] = make(shape, d.np)
-    except (MemoryError, ValueError):
+    except (MemoryError, ValueError, OverflowError) as error:
+        if isinstance(error, ValueError) and not any(words in str(error) for words in ("too big", "too large", "Maximum allowed")):
+            raise
         size = math.prod(shape) * d.itemsize
         raise RuntimeError(f"[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes for {function} "
                            f"of shape {list(shape)}") from None
@@ -112,8 +122,12 @@ def array_of(data: Any, dtype: dtypes.dtype | None = None) -> ndarray[Any, Any]:
     if array.dtype.kind in "OUSVMm":
         bad = _first_odd(data)
         if isinstance(bad, int):
-            raise RuntimeError(f"Overflow when unpacking long: {bad}")
-        raise TypeError(f"new(): invalid data type '{type(bad).__name__}'")
+            raise ValueError(f"Overflow when unpacking long long: {bad} does not fit into 64 bits")
+        if isinstance(bad, (str, bytes)):
+            raise TypeError(f"new(): invalid data type '{type(bad).__name__}'")
+        if dtype is not None:
+            raise TypeError(f"must be real number, not {type(bad).__name__}")
+        raise RuntimeError(f"Could not infer dtype of {type(bad).__name__}: expected numbers, or nested lists of numbers, arrays and tensors")
     if dtype is not None:
         return cast(array, dtype.np)
     if array.size == 0:
@@ -211,7 +225,8 @@ def from_numpy(ndarray: Any) -> Any:
         import warnings
         warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. You may want to copy the array to "
                       "protect its data or make it writable before converting it to a tensor.", UserWarning, stacklevel=2)
-    return engine_state.wrap(ndarray if type(ndarray) is np.ndarray else np.asarray(ndarray))
+    array = ndarray if type(ndarray) is np.ndarray else np.asarray(ndarray)
+    return finished(array if array.dtype is found.np else array.view(found.np))  # an unpickled array has a dtype object of its own
 
 
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Any:
@@ -229,9 +244,15 @@ def _filled(name: str, make: Any) -> Any:
             size = (named.pop("size"),)
         if named:
             raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
-        d = get_default_dtype() if dtype is None else as_dtype(dtype)
-        y = finished(allocated(name, make, sizes_of(name, size), d), requires_grad, device)
-        return y if out is None else put_out(y, out)
+        d = as_dtype(dtype) if dtype is not None else get_default_dtype() if out is None else out.dtype
+        shape = sizes_of(name, size)
+        if memory_format is not None:
+            if name != "empty":
+                raise TypeError(f"{name}() got an unexpected keyword argument 'memory_format'; give it to contiguous()")
+            layout_asked = as_format(name, memory_format, contiguous_format)
+            return finished(new_in(shape, d.np, layout_asked, lambda sizes, _: allocated(name, make, sizes, d)), requires_grad, device)
+        y = finished(allocated(name, make, shape, d), requires_grad, device)
+        return y if out is None else put_out(y, out, warn=False)
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = f"A new tensor of the given size: {name}(2, 3) or {name}((2, 3)); dtype defaults to float32."
@@ -247,33 +268,48 @@ ones = _filled("ones", _ones)
 empty = _filled("empty", np.empty)
 
 
+def number_of(x: Any) -> Any:
+    """The Python number in a number or a tensor of one element."""
+    return x.item() if isinstance(x, (TensorBase, np.generic)) else x  # type: ignore[union-attr]
+
+
 def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
          pin_memory: bool = False) -> Any:
     """A new tensor of one value; the dtype defaults to the value's."""
     value = fill_value._array if isinstance(fill_value, TensorBase) else np.asarray(fill_value)
-    d = as_dtype(dtype) if dtype is not None else from_numpy_dtype(value.dtype) if isinstance(fill_value, TensorBase) else number_dtype(fill_value)
+    if dtype is not None or out is not None:
+        d = as_dtype(out.dtype if dtype is None else dtype)
+    else:
+        d = from_numpy_dtype(value.dtype) if isinstance(fill_value, TensorBase) else number_dtype(fill_value)
     array = allocated("full", np.empty, sizes_of("full", (size,) if not isinstance(size, (tuple, list)) else tuple(size)), d)
     array[...] = cast(value, d.np)
     y = finished(array, requires_grad, device)
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, warn=False)
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
                   pin_memory: bool = False) -> Any:
     """A 0-d tensor of a number; float32 unless a dtype is given."""
     d = get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finished(cast(np.asarray(_number(s)), d.np), requires_grad, device)
+    return finished(cast(np.asarray(number_of(s)), d.np), requires_grad, device)
 
 
 def _like(name: str, make: Any) -> Any:
     def factory(input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,  # noqa: A002
                 pin_memory: bool = False, memory_format: Any = None) -> Any:
         require_tensor(name, input)
+        alike = getattr(input, "alike", None)
+        if alike is not None:  # inside vmap: every example gets its own
+            return alike(factory(input._full, dtype=dtype, device=device, requires_grad=requires_grad, memory_format=memory_format))
         d = input.dtype if dtype is None else as_dtype(dtype)
-        return finished(make(input._array.shape, d.np), requires_grad, device)
+        if memory_format is None and input._array.flags.c_contiguous:
+            return finished(allocated(name, make, input._array.shape, d), requires_grad, device)
+        form = as_format(name, memory_format, preserve_format)
+        array = new_like(input._array, d.np, form, lambda shape, _: allocated(name, make, shape, d))
+        return finished(array, requires_grad, device)
 
     factory.__name__ = factory.__qualname__ = name
-    factory.__doc__ = f"{name.removesuffix('_like')} with the shape and dtype of another tensor."
+    factory.__doc__ = f"{name.removesuffix('_like')} with the shape, dtype and, unless memory_format says otherwise, strides of another tensor."
     return factory
 
 
@@ -284,8 +320,14 @@ empty_like = _like("empty_like", np.empty)
 
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,  # noqa: A002
               pin_memory: bool = False, memory_format: Any = None) -> Any:
-    """A tensor of one value with the shape and dtype of another."""
-    return full(input._array.shape, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    """A tensor of one value with the shape, dtype and, unless memory_format says otherwise, strides of another."""
+    require_tensor("full_like", input)
+    alike = getattr(input, "alike", None)
+    if alike is not None:
+        return alike(full_like(input._full, fill_value, dtype=dtype, device=device, requires_grad=requires_grad, memory_format=memory_format))
+    y = empty_like(input, dtype=dtype, device=device, memory_format=memory_format)
+    np.copyto(y._array, cast(np.asarray(number_of(fill_value)), y._array.dtype))
+    return y.requires_grad_() if requires_grad else y
 
 
 def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -297,108 +339,35 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: Any = No
     return finished(np.lib.stride_tricks.as_strided(base, tuple(size), [s * d.itemsize for s in stride]), requires_grad, device)
 
 
+def empty_permuted(size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
+                   requires_grad: bool = False, pin_memory: bool = False) -> Any:
+    """An uninitialised tensor without gaps in memory, where its dimensions lie in the order of `physical_layout`, the outermost first."""
+    order = tuple(physical_layout)
+    if len(order) != len(size):
+        raise RuntimeError("Number of dimensions in size does not match the length of the physical_layout; "
+                           f"i.e. len(size) = {len(size)} is not equal to len(physical_layout) = {len(order)}")
+    for i, d in enumerate(order):
+        if not 0 <= d < len(order):
+            raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(order) - 1}, but got {d} at index {i})")
+    if len(set(order)) != len(order):
+        raise RuntimeError(f"Duplicate dim not allowed: physical_layout is {list(order)}")
+    y = empty([size[d] for d in order], dtype=dtype, device=device)
+    return finished(y._array.transpose(sorted(range(len(order)), key=order.__getitem__)), requires_grad, device)
+
+
 def eye(n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
         pin_memory: bool = False) -> Any:
     """The n x m matrix with ones on its diagonal."""
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"n must be greater or equal to 0, got {n if n < 0 else m}")
-    d = get_default_dtype() if dtype is None else as_dtype(dtype)
-    y = finished(cast(np.eye(n, m, dtype=np.float32), d.np), requires_grad, device)
-    return y if out is None else put_out(y, out)
+    d = as_dtype(dtype) if dtype is not None else get_default_dtype() if out is None else out.dtype
+    array = allocated("eye", np.zeros, (n, n if m is None else m), d)
+    np.fill_diagonal(array, cast(np.ones((), np.float32), d.np))
+    y = finished(array, requires_grad, device)
+    return y if out is None else put_out(y, out, warn=False)
 
 
-# ---- ranges -------------------------------------------------------------------------------------------------------------------
-
-
-def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, (TensorBase, np.generic)) else x  # type: ignore[union-attr]
-
-
-def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-           requires_grad: bool = False, pin_memory: bool = False) -> Any:
-    """start, start + step, ... up to but without `end`; int64 if all are ints, else the default float.
-
-    Raises:
-        RuntimeError: for a step of zero or of the wrong sign.
-    """
-    first, last = (0, _number(start)) if end is None else (_number(start), _number(end))
-    step = _number(step)
-    if not (math.isfinite(first) and math.isfinite(last)):
-        raise RuntimeError(f"unsupported range: {first} -> {last}")
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (last - first) * step < 0:
-        raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: arange({first}, {last}, {step})")
-    whole = all(isinstance(v, int) for v in (first, last, step))
-    if dtype is None and out is not None:
-        dtype = out.dtype
-    d = as_dtype(dtype) if dtype is not None else dtypes.int64 if whole else get_default_dtype()
-    if d.category <= dtypes.INTEGER and not whole:  # integers from the start, as in torch: arange(0.5, 4.5, dtype=int64) is 0, 1, 2, 3
-        whole, first, last, step = True, int(first), int(last), int(step)
-        if step == 0:
-            raise ValueError("step must be nonzero, but rounds to zero in an integer dtype")
-    count = -(-(last - first) // step) if whole else math.ceil((last - first) / step)
-    if d.category <= dtypes.INTEGER:
-        array = np.arange(count, dtype=np.int64) * step + first
-    else:
-        array = np.arange(count, dtype=np.float64) * step + first
-    y = finished(cast(array, d.np), requires_grad, device)
-    return y if out is None else put_out(y, out)
-
-
-def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-           requires_grad: bool = False) -> Any:
-    """Like `arange`, but with `end` included (deprecated in torch too)."""
-    count = math.floor((end - start) / step) + 1
-    d = get_default_dtype() if dtype is None else as_dtype(dtype)
-    y = finished(cast(np.arange(count) * step + start, d.np), requires_grad, device)
-    return y if out is None else put_out(y, out)
-
-
-def _check_steps(name: str, start: Any, end: Any, steps: Any) -> None:
-    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
-        raise errors.type_error(name, "steps", 3, "int", steps)
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    for which, x in (("start", start), ("end", end)):
-        if isinstance(x, TensorBase) and x._array.ndim:
-            raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {which} with {x._array.ndim} dimension(s).")
-
-
-def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Any:
-    """`steps` evenly spaced numbers from start to end, both included.
-
-    Raises:
-        RuntimeError: for a negative number of steps.
-    """
-    _check_steps("linspace", start, end, steps)
-    first, last = _number(start), _number(end)
-    d = as_dtype(dtype) if dtype is not None else get_default_dtype().to_complex() if isinstance(first, complex) or isinstance(last, complex) \
-        else get_default_dtype()
-    if d.category == dtypes.INTEGER:
-        first, last = int(first), int(last)
-    inner = d.np if d.np in (np.dtype("f4"), np.dtype("f8")) else np.dtype("c16" if d.is_complex else "f8")
-    a, b = inner.type(first), inner.type(last)
-    gap = (b - a) / inner.type(max(steps - 1, 1))
-    i = np.arange(steps)
-    array = np.where(i < steps / 2, a + gap * i.astype(inner), b - gap * (steps - 1 - i).astype(inner)).astype(inner)
-    if steps == 1:
-        array = np.asarray([a])
-    y = finished(cast(np.trunc(array) if d.category == dtypes.INTEGER else array, d.np), requires_grad, device)
-    return y if out is None else put_out(y, out)
-
-
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Any:
-    """base ** x for `steps` evenly spaced exponents."""
-    _check_steps("logspace", start, end, steps)
-    d = get_default_dtype() if dtype is None else as_dtype(dtype)
-    first, last = _number(start), _number(end)
-    if d.category == dtypes.INTEGER:
-        first, last = int(first), int(last)
-    y = finished(cast(np.power(base, np.linspace(first, last, steps)), d.np), requires_grad, device)
-    return y if out is None else put_out(y, out)
+# ---- triangles ----------------------------------------------------------------------------------------------------------------
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None, layout: Any = None) -> Any:
@@ -427,7 +396,7 @@ def _new(name: str, make: Any) -> Any:
         if "size" in named:
             size = (named.pop("size"),)
         d = self.dtype if dtype is None else as_dtype(dtype)
-        return finished(make(sizes_of(name, size), d.np), requires_grad, device)
+        return finished(allocated(name, make, sizes_of(name, size), d), requires_grad, device)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"{name.removeprefix('new_')} of the given size with this tensor's dtype."
@@ -464,7 +433,7 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
     if count <= self._array.size:
         self._array = np.ascontiguousarray(self._array).reshape(-1)[:count].reshape(shape)
     else:
-        array = np.zeros(count, self._array.dtype)
+        array = allocated("resize_", np.zeros, (count,), self.dtype)
         array[:self._array.size] = self._array.reshape(-1)
         self._array = array.reshape(shape)
     bump(self)

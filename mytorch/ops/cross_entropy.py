@@ -9,6 +9,7 @@ import numpy as np
 
 from mytorch import dtypes, errors
 from mytorch.backends import kernel
+from mytorch.ops.autocast import get_casting, in_float32
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, widened
 from mytorch.ops.elementwise import kept_op, mul
 from mytorch.ops.shape import shape_of
@@ -281,6 +282,8 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
     if size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
         reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("nll_loss", input=input, target=target)
+    if get_casting() is not None:
+        input, weight = in_float32(input, weight)  # noqa: A001
     _check_target(input, target, weight)
     if input._array.dtype.kind not in "fV":
         raise NotImplementedError("\"nll_loss_out_frame\" not implemented for "
@@ -307,6 +310,8 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     if size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
         reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("cross_entropy_loss", input=input, target=target)
+    if get_casting() is not None:
+        input, target, weight = in_float32(input, target, weight)  # noqa: A001
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     kind = target._array.dtype.kind

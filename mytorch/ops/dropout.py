@@ -86,6 +86,11 @@ def _scale(x: Any, p: float) -> float:
     return float(kind.type(1) / kind.type(1 - p)) if kind.kind == "f" else 1 / (1 - p)
 
 
+def drop_channels(function: str, x: Any, p: float, training: bool, inplace: bool) -> Any:
+    """`dropout` of whole channels, for `function` to call. Shape: (N, C, *)."""
+    return _dropout(function, x, p, training, inplace, per_channel=True)
+
+
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:  # noqa: A002
     """Set each element to zero with probability p and divide the others by 1 - p; the identity unless training.
 

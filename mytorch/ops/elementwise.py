@@ -9,7 +9,9 @@ import numpy as np
 
 from mytorch import errors
 from mytorch.autograd_engine import register
+from mytorch.engine_state import get_mode
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, method_inplace
+from mytorch.ops import layout
 from mytorch.ops.views import size_error
 from mytorch.ops.pointwise import (
     binary, is_complex_valued, no_gradient, refusing, unary,
@@ -37,12 +39,28 @@ __mytorch__ = True
 
 # ---- conversion and copies ----------------------------------------------------------------------------------------------------
 
-to_dtype = Op("to_copy", lambda x, *, dtype: x if x.dtype == dtype else cast(x, dtype),
+def _clone(x: Any) -> Any:
+    return x.copy() if x.flags.c_contiguous else layout.copied(x, layout.preserve_format)
+
+
+def _converted(x: Any, *, dtype: Any) -> Any:
+    if x.dtype == dtype:
+        return x
+    if 0 not in x.strides:
+        return cast(x, dtype)
+    y = layout.new_like(x, dtype, layout.preserve_format)  # NumPy would put a repeated dimension innermost
+    np.copyto(y, cast(x, dtype))
+    return y
+
+
+to_dtype = Op("to_copy", _converted,
               lambda g: g, holomorphic=False)
-clone_op = Op("clone", lambda x: x.copy(order="K"), lambda g: g)
+clone_op = Op("clone", _clone, lambda g: g)
+laid_out_op = Op("clone", lambda x, *, wanted: layout.copied(x, wanted), lambda g: g)
 copy_op = Op("copy", lambda x, source: np.broadcast_to(source if source.dtype == x.dtype else cast(source, x.dtype), x.shape),
              no_gradient, lambda g: g)
 fill_op = Op("fill", lambda x, value: np.broadcast_to(cast(np.asarray(value), x.dtype), x.shape), no_gradient, lambda g: g)
+_zero_op = fill_op.variant("zero")
 register(to_dtype=to_dtype)
 
 
@@ -64,25 +82,34 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
 
 def clone(input: Any, *, memory_format: Any = None) -> Any:  # noqa: A002
     """A copy of the values in the order they lie in memory, or row-major for another memory_format. Derivative: g."""
-    y = apply(clone_op, (input,))
-    return y if memory_format in (None, "torch.preserve_format") else apply(contiguous_op, (y,))
+    if memory_format is None:
+        return apply(clone_op, (input,))
+    return apply(laid_out_op, (input,), {"wanted": layout.as_format("clone", memory_format, layout.preserve_format)})
+
+
+def clone_for(x: Any, *others: Any) -> Any:
+    """A copy into which `others` will be written: inside vmap with an example for each, where they have one."""
+    mode = get_mode()
+    return clone(x if mode is None else mode.like(x, others))
 
 
 def fill(input: Any, value: Any) -> Any:  # noqa: A002
     """A copy with every element set to a number or to a 0-d tensor. Derivative: zero; the sum of g for the value."""
-    return fill_(clone(input), value)
+    return fill_(clone_for(input, value), value)
 
 
 def fill_(self: Any, value: Any) -> Any:
     """Set every element to a number or to a 0-d tensor."""
     if isinstance(value, TensorBase) and value._array.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value._array.ndim} dimensions.")
+    if isinstance(value, (str, bytes, list, tuple, dict, type(None))):
+        raise errors.type_error("fill_", "value", 1, "Number or 0-d Tensor", value)
     return apply_inplace(fill_op, (self, value))
 
 
 def zero_(self: Any) -> Any:
     """Set every element to zero."""
-    return apply_inplace(fill_op, (self, 0))
+    return apply_inplace(_zero_op, (self, 0))
 
 
 def add_(self: Any, other: Any, *, alpha: Any = 1) -> Any:

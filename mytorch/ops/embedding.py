@@ -8,6 +8,7 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
+from mytorch.grad_mode import by_example
 from mytorch.ops.common import Op, TensorBase, apply, bump, cast, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import mul
 from mytorch.ops.index import index_add
@@ -65,7 +66,7 @@ _take_back_op: Op = Op(
         g, indices, rows=rows, padding_idx=padding_idx, by_frequency=by_frequency), None)
 
 
-def _check_lookup(function: str, indices: Any, weight: Any, sparse: bool) -> None:
+def _check_lookup(function: str, indices: Any, weight: Any) -> None:
     require_tensor(function, weight, "weight", 2)
     require_tensor(function, indices, "indices", 1)
     if weight._array.ndim != 2:
@@ -78,8 +79,6 @@ def _check_lookup(function: str, indices: Any, weight: Any, sparse: bool) -> Non
     if where.size and (where.min() < 0 or where.max() >= rows):
         wrong = where.min() if where.min() < 0 else where.max()
         raise IndexError(f"index out of range in self: {function} was asked for row {wrong} of {rows}, 0 to {rows - 1}")
-    if sparse:
-        raise NotImplementedError(f"{function}(sparse=True) is not supported: gradients are dense; leave sparse=False")
 
 
 def _padding_row(padding_idx: int | None, rows: int) -> int:
@@ -91,7 +90,7 @@ def _padding_row(padding_idx: int | None, rows: int) -> int:
     return padding_idx + rows if padding_idx < 0 else padding_idx
 
 
-def _renorm_rows(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
+def renorm_rows(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows that are looked up down to max_norm, in place and outside the graph."""
     rows = np.unique(indices)
     table = weight._array
@@ -112,15 +111,16 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
         padding_idx: a row that gets no gradient.
         max_norm: first scale rows with a larger norm (of order norm_type) down to it, in place.
         scale_grad_by_freq: divide gradients by how often the row occurs in input.
+        sparse: torch's wish for a gradient in a sparse tensor; here it is dense all the same, with equal values.
     Shape: input (*) int64 or int32, weight (rows, D) -> (*, D).
     Raises:
-        IndexError: for a row that is not there. RuntimeError: for other dtypes or shapes. NotImplementedError: for sparse=True.
+        IndexError: for a row that is not there. RuntimeError: for other dtypes or shapes.
     Derivative: g summed over the places of each row.
     """
-    _check_lookup("embedding", input, weight, sparse)
+    _check_lookup("embedding", input, weight)
     padding = _padding_row(padding_idx, weight._array.shape[0])
     if max_norm is not None:
-        _renorm_rows(weight, input._array, max_norm, norm_type)
+        renorm_rows(weight, input._array, max_norm, norm_type)
     return apply(embedding_op, (weight, input), {"padding_idx": padding, "by_frequency": scale_grad_by_freq})
 
 
@@ -187,6 +187,7 @@ def _bag_of_each(input: Any, offsets: Any, include_last_offset: bool) -> tuple[A
     return np.searchsorted(starts[:count], np.arange(size), side="right") - 1, count
 
 
+@by_example
 def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2.0,  # noqa: A002
                   scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Any = None,
                   include_last_offset: bool = False, padding_idx: int | None = None) -> Any:
@@ -198,14 +199,18 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         per_sample_weights: factors of the rows, of input's shape; for 'sum' alone.
         include_last_offset: offsets has a last entry, where the last bag ends.
         padding_idx: a row that counts for nothing.
+        sparse: as for `embedding`.
     Shape: -> (B, D). An empty bag gives zeros.
     Raises:
         ValueError: for offsets or a mode that do not fit. RuntimeError, IndexError: as `embedding`.
-        NotImplementedError: for sparse=True, or weights with another mode.
+        NotImplementedError: for per_sample_weights with another mode than 'sum'.
     """
     if mode not in ("sum", "mean", "max"):
         raise ValueError(f"mode has to be one of sum, mean or max, got {mode!r}")
-    _check_lookup("embedding_bag", input, weight, sparse)
+    _check_lookup("embedding_bag", input, weight)
+    if not weight.is_floating_point():
+        raise RuntimeError("Expected tensor for argument #1 'weight' to have one of the following scalar types: Half, BFloat16, Float, Double; "
+                           f"but got torch.{dtypes.legacy_name(weight.dtype)}Tensor instead (while checking arguments for embedding_bag)")
     bags, count = _bag_of_each(input, offsets, include_last_offset)
     if per_sample_weights is not None:
         if mode != "sum":
@@ -222,16 +227,18 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         bags, flat = bags[kept], flat[kept]
         per_sample_weights = None if per_sample_weights is None else per_sample_weights[kept]
     if max_norm is not None:
-        _renorm_rows(weight, flat._array, max_norm, norm_type)
+        renorm_rows(weight, flat._array, max_norm, norm_type)
     values = apply(embedding_op, (weight, flat), {"padding_idx": -1, "by_frequency": scale_grad_by_freq})
     if mode == "max":
         return apply(_bag_max_op, (values, bags), {"count": count})[0]
+    if weight.dtype in (dtypes.float16, dtypes.bfloat16):
+        values = values.float()  # rounded once, at the end
     if per_sample_weights is not None:
         values = mul(values, unsqueeze(per_sample_weights, 1))
     total = index_add(values.new_zeros((count, values._array.shape[1])), 0, flat.new_tensor(bags), values)
-    if mode == "sum":
-        return total
-    return total / total.new_tensor(np.maximum(np.bincount(bags, minlength=count), 1)[:, None])
+    if mode == "mean":
+        total = total / total.new_tensor(np.maximum(np.bincount(bags, minlength=count), 1)[:, None])
+    return total.to(weight.dtype)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -252,6 +259,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if classes.size and classes.min() < 0:
         raise RuntimeError(f"Class values must be non-negative, got {classes.min()}.")
     if num_classes == -1:
+        if type(classes) is not np.ndarray:
+            raise RuntimeError("When vmap-ing torch.nn.functional.one_hot, please provide an explicit positive num_classes argument.")
         num_classes = int(classes.max()) + 1
     elif num_classes < 1:
         raise RuntimeError("num_classes should be positive")

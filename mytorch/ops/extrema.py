@@ -101,7 +101,7 @@ def _extreme_ops(ufunc: np.ufunc, arg: Callable[..., Any], name: str) -> tuple[O
 
     return (Op(f"a{name}", extreme, lambda g, x, y, x_shape, dim, keepdim:
                spread(g, x_shape, dim, keepdim) * tie_share(x, y, dim=dim, keepdim=keepdim), holomorphic=False),
-            Op(name, lambda x: extreme(x, dim=None, keepdim=False), _shared, holomorphic=False),
+            Op(name, lambda x: extreme(x, dim=None, keepdim=False), _shared, holomorphic=False).variant(f"{name}_all"),
             Op(name, extreme_and_index, chosen_grad_of, outputs="values indices"))
 
 
@@ -159,7 +159,7 @@ def _values_only(name: str, op: Op, x: Any, dim: Any, keepdim: bool, out: Any) -
     refuse_complex(f"{name[1:]}_values_cpu", x)
     _refuse_empty(name, x, dims)
     y = apply(op, (x,), {"dim": dims, "keepdim": keepdim})
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 @numpy_names
@@ -209,7 +209,7 @@ def _index_of(name: str, op: Op, x: Any, dim: Any, keepdim: bool, out: Any) -> A
         raise RuntimeError(f"{name}(): does not support {'bool' if x._array.dtype.kind == 'b' else 'complex'} input")
     _refuse_empty(name, x, None if d is None else (d,), IndexError, hint=False)
     y = apply(op, (x,), {"dim": d if x._array.ndim else None, "keepdim": keepdim})
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 @numpy_names
@@ -248,7 +248,7 @@ def _median(x: Any, *, dim: int, keepdim: bool, skip_nan: bool) -> tuple[Any, An
     return _pick(x, places, dim, keepdim)
 
 
-_median_op = Op("median", _median, chosen_grad_of, outputs="values indices")
+_median_op = Op("median", _median, chosen_grad_of, outputs="values indices").variant("median_dim")
 
 
 def _median_all(x: Any, *, skip_nan: bool) -> Any:

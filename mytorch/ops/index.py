@@ -8,10 +8,15 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, errors
+from mytorch.engine_state import state
+from mytorch.grad_mode import by_example
+from mytorch.node_names import titled
+from mytorch.ops.autocast import widest
 from mytorch.ops.choices import kept_op, where
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim
-from mytorch.ops.elementwise import copy_, fill_
+from mytorch.ops.elementwise import clone_for, copy_, fill_
 from mytorch.ops.indexing import accumulate_at, getitem, index_op, index_put, index_put_, index_put_op, setitem  # noqa: F401 - a face
+from mytorch.ops.layout import row_major
 from mytorch.ops.views import broadcast_shapes, paste_op, refuse_overlap, shape_of, size_error, zeros_for
 
 __mytorch__ = True
@@ -50,7 +55,7 @@ def _gather(x: Any, index: Any, *, dim: int) -> Any:
         return np.empty(index.shape, x.dtype)
     if x.ndim == 0 or index.ndim == 0:
         return x.reshape(-1)[index.reshape(-1)].reshape(index.shape)
-    return x[grid(index, dim)]
+    return row_major(x[grid(index, dim)])
 
 
 def _kept_part(g: Any, index: Any, dim: int, reduce: str | None) -> Any:
@@ -177,7 +182,7 @@ def _take_along_dim(input: Any, indices: Any, dim: int | None) -> Any:  # noqa: 
     d = wrap_dim(dim, input._array.ndim)
     indices = _from_front(indices, input._array.shape[d])
     a, b = list(input._array.shape), list(indices._array.shape)
-    common = [max(m, n) if i != d else 0 for i, (m, n) in enumerate(zip(a, b, strict=True))]
+    common = [0 if i == d else n if m == 1 else m for i, (m, n) in enumerate(zip(a, b, strict=True))]
     return gather(input.expand([a[d] if i == d else n for i, n in enumerate(common)]), d,
                   indices.expand([b[d] if i == d else n for i, n in enumerate(common)]))
 
@@ -186,7 +191,8 @@ def _scatter_call(run: Any, x: Any, dim: int, index: Any, src: Any, reduce: str 
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     d = check_index(name, x, dim, index, src)
-    return run(scatter_op, (x, index, src), {"dim": d, "reduce": reduce})
+    title = name if isinstance(src, TensorBase) else "scatter_number"
+    return run(scatter_op.variant(title), (x, index, src), {"dim": d, "reduce": reduce})
 
 
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:  # noqa: A002
@@ -305,6 +311,9 @@ def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
     if isinstance(value, TensorBase) and value._array.ndim:
         raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s).")
     d = check_slices("index_fill_", self, dim, index)
+    if state.mode is not None and self._array.ndim:
+        setitem(self, (slice(None),) * d + (index.reshape(-1),), value)
+        return self
     places = np.unique(index._array % self._array.shape[d]) if self._array.ndim else index._array  # a slice named twice is written once
     if self._array.ndim == 0:
         return fill_(self, value) if places.size else self
@@ -314,7 +323,7 @@ def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
 
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A002
     """A copy with the slices that index names set to a number. Derivative: g outside of them; their sum for a 0-d tensor."""
-    return index_fill_(input.clone(), dim, index, value)
+    return index_fill_(clone_for(input, index, value), dim, index, value)
 
 
 def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
@@ -326,9 +335,10 @@ def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
     return self
 
 
+@widest
 def index_copy(input: Any, dim: int, index: Any, source: Any, *, out: Any = None) -> Any:  # noqa: A002
     """A copy with slices of `source` at the slices that index names. Derivative: g outside of them; g's slices."""
-    y = index_copy_(input.clone(), dim, index, source)
+    y = index_copy_(clone_for(input, index, source), dim, index, source)
     return y if out is None else put_out(y, out)
 
 
@@ -345,9 +355,10 @@ def take(input: Any, index: Any, *, out: Any = None) -> Any:  # noqa: A002
     if index._array.size and not input._array.size:
         raise IndexError("take(): tried to take from an empty tensor")
     places = index if index._array.ndim else index.reshape(1)
-    return _put("take", getitem(input.reshape(-1), places).reshape(index._array.shape), out, input, index)
+    return _put("take", titled(getitem(input.reshape(-1), places).reshape(index._array.shape), "take"), out, input, index)
 
 
+@by_example
 def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:  # noqa: A002
     """Each slice along `dim` repeated a number of times; flattened first without `dim`. Derivative: g summed over the copies."""
     if repeats is None:
@@ -372,7 +383,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
 
 def _masked_fill(x: Any, mask: Any, value: Any) -> Any:
     try:
-        return np.where(mask, cast(np.asarray(value), x.dtype), x)
+        return row_major(np.where(mask, cast(np.asarray(value), x.dtype), x))
     except ValueError as error:
         raise size_error(error, x, mask) from None
 
@@ -418,7 +429,7 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:  # noqa: A0
     """The elements where the broadcast mask is True, in one dimension."""
     _check_mask("masked_select", mask)
     shape = broadcast_shapes(input._array.shape, mask._array.shape)
-    return _put("masked_select", getitem(input.expand(shape), mask.expand(shape)), out, input, mask)
+    return _put("masked_select", titled(getitem(input.expand(shape), mask.expand(shape)), "masked_select"), out, input, mask)
 
 
 def _masked_scatter(x: Any, mask: Any, source: Any) -> Any:

@@ -13,6 +13,7 @@ from mytorch.engine_state import state
 from mytorch.inplace import check_inplace
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import copy_, fill_
+from mytorch.ops.layout import row_major
 from mytorch.ops.views import basic_op, shape_of, zeros_for
 
 __mytorch__ = True
@@ -77,7 +78,7 @@ def _index_put_formula(g: Any, places: Any, key: tuple[Any, ...], accumulate: bo
     return [kept, index_op(g, *places, key=key) if needs[1] else None] + [None] * len(places)
 
 
-index_op = _Indexed("index", lambda x, *indices, key: np.asarray(x[_filled(key, indices)]), inputs="x",
+index_op = _Indexed("index", lambda x, *indices, key: row_major(np.asarray(x[_filled(key, indices)])), inputs="x",
                     joint=lambda g, x_shape, places, key: [
                         index_put_op(zeros_for(g, x_shape), g, *places, key=key, accumulate=True)] + [None] * len(places))
 index_put_op: Op = _Indexed("index_put", _index_put, inputs="x values",
@@ -94,7 +95,7 @@ def _parse(x: Any, key: Any) -> tuple[tuple[Any, ...], list[Any]]:
             array = part._array
             if array.dtype.kind not in "iub":
                 raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-            if array.ndim == 0 and array.dtype.kind != "b":
+            if array.ndim == 0 and array.dtype.kind != "b" and type(array) is ndarray:  # inside vmap it may differ between examples
                 found.append(int(array))
                 continue
             if array.dtype == np.uint8:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import engine_state, errors
+from mytorch import dtypes, engine_state, errors
 from mytorch.dtypes import promote_types
 from mytorch.ops.common import Op, TensorBase, apply, cast, put_out, require_tensor, wrap_dim
+from mytorch.ops.layout import images_or_row_major, row_major
 from mytorch.ops.views import basic_op, narrow, refuse_overlap, reshape, unsqueeze, zeros_for
 
 __mytorch__ = True
@@ -24,7 +25,7 @@ def _cat(*xs: Any, dim: int) -> Any:
         for x in xs[1:]:
             common = promote_types(common, from_numpy_dtype(x.dtype))
         xs = tuple(x if x.dtype == common.np else cast(x, common.np) for x in xs)
-    return np.concatenate(xs, axis=dim)
+    return images_or_row_major(np.concatenate(xs, axis=dim))
 
 
 def _cat_formula(g: Any, shapes: list[tuple[int, ...]], dim: int, needs: tuple[bool, ...]) -> list[Any]:
@@ -76,9 +77,11 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None, out: A
                 raise RuntimeError(f"Sizes of tensors must match except in dimension {d}. Expected size {a} but got size {b} "
                                    f"for tensor number {i} in the list.")
     y = apply(cat_op, tuple(kept), {"dim": d})
-    if out is not None:
-        refuse_overlap(out, kept)
-    return y if out is None else put_out(y, out)
+    if out is None:
+        return y
+    refuse_overlap(out, kept)
+    _check_cast(y, out)
+    return put_out(y, out)
 
 
 def _stack_formula(g: Any, shapes: list[Any], dim: int, needs: tuple[bool, ...]) -> list[Any]:
@@ -86,7 +89,14 @@ def _stack_formula(g: Any, shapes: list[Any], dim: int, needs: tuple[bool, ...])
     return [basic_op(g, key=(*before, i)) if need else None for i, need in enumerate(needs)]
 
 
-stack_op: Op = Op("stack", lambda *xs, dim: np.stack(xs, axis=dim), joint=_stack_formula, inputs="")
+stack_op: Op = Op("stack", lambda *xs, dim: row_major(np.stack(xs, axis=dim)), joint=_stack_formula, inputs="")
+
+
+def _check_cast(y: Any, out: Any) -> None:
+    """TypeError unless the joined tensors can be cast to the dtype of `out`."""
+    require_tensor("cat", out, "out", 1)
+    if y.dtype.category > out.dtype.category:
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {dtypes.legacy_name(out.dtype)}")
 
 
 def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
@@ -101,6 +111,8 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
         y = cat([unsqueeze(x, dim) for x in tensors], dim)
     else:
         y = apply(stack_op, tuple(tensors), {"dim": wrap_dim(dim, first.ndim + 1)})
+    if out is not None:
+        _check_cast(y, out)
     return y if out is None else put_out(y, out)
 
 

@@ -8,10 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.backends import kernel
+from mytorch.node_names import titled
 from mytorch.ops.arithmetic import add, mul
-from mytorch.ops.common import BFLOAT16_NP, FLOAT16, Op, TensorBase, apply, apply_inplace, narrowed, put_out, require_tensor, widened, wrap_dim
+from mytorch.ops.autocast import full_precision, get_casting, lower_precision, lowered, without_autocast
+from mytorch.ops.common import (
+    BFLOAT16_NP,
+    FLOAT16,
+    Op,
+    TensorBase,
+    apply,
+    apply_inplace,
+    narrowed,
+    put_out,
+    require_tensor,
+    result_dtype,
+    widened,
+    wrap_dim,
+)
+from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import no_gradient
 from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
 
@@ -20,11 +36,22 @@ __mytorch__ = True
 _HALVES = (FLOAT16, BFLOAT16_NP)
 
 
+def _refuse_bool(x: Any) -> None:
+    if x.dtype.kind == "b":
+        raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool': convert with .long() or .float()")
+
+
 @kernel
 def matmul(a: Any, b: Any) -> Any:
     """Product of matrices or batches of them; 16-bit floats accumulate in float32."""
+    _refuse_bool(a)
     wide_a, wide_b = widened(a), widened(b)
-    if a.ndim > 2 and b.ndim == 2 and wide_a.flags.c_contiguous:  # one large product instead of many small ones
+    if b.ndim > 2:
+        if a.shape[-1] == 1:  # batches of outer products
+            return narrowed(np.multiply(wide_a, wide_b), a.dtype)
+        if b.shape[:-2] == a.shape[:-2] and b.size and not any(wide_b.strides[:-2]):  # one matrix, repeated by expand()
+            wide_b = wide_b[(0,) * (b.ndim - 2)]
+    if a.ndim > 2 and wide_b.ndim == 2 and wide_a.flags.c_contiguous:  # one large product instead of many small ones
         y = np.matmul(wide_a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), wide_b).reshape(*a.shape[:-1], b.shape[-1])
     else:
         y = np.matmul(wide_a, wide_b)
@@ -36,7 +63,7 @@ def _grad_right(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     if len(b_shape) == 2 and len(shape) > 2:
         rows = math.prod(shape[:-1])
         return a.reshape(rows, shape[-1]).mT @ g.reshape(rows, b_shape[-1])
-    return a.mT @ g
+    return a.mT * g if len(shape) > 2 and shape[-2] == 1 else a.mT @ g  # batches of outer products: BLAS takes three times as long
 
 
 _matmul_op = Op("mm", matmul, lambda g, b: g @ b.mT, lambda g, a, b_shape: _grad_right(g, a, b_shape), inputs="a b")
@@ -65,11 +92,16 @@ def matmul_function(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa:
     """
     require_tensor("matmul", input)
     if not isinstance(other, TensorBase):
+        if isinstance(other, (int, float, complex, str, list, tuple, dict, np.ndarray, np.generic, type(None))):
+            raise errors.type_error("matmul", "other", 2, "Tensor", other)
         return NotImplemented
     a, b = input._array, other._array
     if a.ndim == 2 == b.ndim:
-        y = mm(input, other)
-    elif a.ndim == 0 or b.ndim == 0:
+        return mm(input, other) if out is None else mm(input, other, out=out)
+    if get_casting() is not None and out is None:
+        input, other = lowered(input, other)  # noqa: A001
+        a, b = input._array, other._array
+    if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
     elif a.ndim == 1 or b.ndim == 1:
         y = _vector_product(input, other)
@@ -84,14 +116,14 @@ def matmul_function(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa:
             raise RuntimeError(f"The batch sizes of tensor a {list(a.shape[:-2])} must match those of tensor b {list(b.shape[:-2])} "
                                "or be 1") from None
         y = apply(_bmm_op, (input, other))
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def _vector_product(a: Any, b: Any) -> Any:
     if a._array.ndim == 1 and b._array.ndim == 1:
         return dot(a, b)
     if a._array.ndim == 1:
-        return matmul_function(unsqueeze(a, 0), b).squeeze(-2)
+        return titled(matmul_function(unsqueeze(a, 0), b).squeeze(-2), "squeeze")
     if a._array.ndim == 2:
         return mv(a, b)
     return matmul_function(a, unsqueeze(b, -1)).squeeze(-1)
@@ -110,6 +142,8 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:  # noqa: A002
     """
     require_tensor("mm", input)
     require_tensor("mm", mat2, "mat2", 2)
+    if get_casting() is not None and out is None:
+        input, mat2 = lowered(input, mat2)  # noqa: A001
     a, b = input._array, mat2._array
     if a.ndim != 2 or b.ndim != 2:
         which, wrong = ("self", a) if a.ndim != 2 else ("mat2", b)
@@ -119,7 +153,7 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:  # noqa: A002
     if a.dtype is not b.dtype:
         _same_dtype("mm", input, mat2)
     y = apply(_matmul_op, (input, mat2))
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -132,9 +166,11 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:  # noqa: A002
     if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {a.shape[2]}] "
                            f"but got: [{b.shape[0]}, {b.shape[1]}].")
+    if get_casting() is not None and out is None:
+        input, mat2 = lowered(input, mat2)  # noqa: A001
     _same_dtype("bmm", input, mat2)
     y = apply(_bmm_op, (input, mat2))
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def mv(input: Any, vec: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -145,11 +181,18 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:  # noqa: A002
     if a.shape[1] != b.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({a.shape[0]}), mat ({a.shape[0]}x{a.shape[1]}), vec ({b.shape[0]})")
     _same_dtype("mv", input, vec)
-    y = apply(_matmul_op, (input, unsqueeze(vec, 1))).squeeze(1)
-    return y if out is None else put_out(y, out)
+    y = titled(apply(_matmul_op, (input, unsqueeze(vec, 1))).squeeze(1), "mv")
+    return y if out is None else put_out(y, out, True)
 
 
-_dot_op = Op("dot", lambda a, b: np.asarray(narrowed(np.dot(widened(a), widened(b)), a.dtype)), lambda g, b: g * b, lambda g, a: g * a)
+
+
+def _dot(a: Any, b: Any) -> Any:
+    _refuse_bool(a)
+    return np.asarray(narrowed(np.dot(widened(a), widened(b)), a.dtype))
+
+
+_dot_op = Op("dot", _dot, lambda g, b: g * b, lambda g, a: g * a)
 
 
 def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -165,7 +208,7 @@ def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:  # noqa: A002
     if a.dtype != b.dtype:
         raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {_c_name(input)} and {_c_name(tensor)}")
     y = apply(_dot_op, (input, tensor))
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def vdot(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -188,12 +231,14 @@ def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:  # noqa: A002
     return y if out is None else put_out(y, out)
 
 
-def _scaled_sum(function: Any, base: Any, a: Any, b: Any, beta: Any, alpha: Any, out: Any) -> Any:
+def _scaled_sum(function: Any, base: Any, a: Any, b: Any, beta: Any, alpha: Any, out: Any, lowers: bool = False) -> Any:
     """beta * base + alpha * function(a, b); where both are integers, so are the factors. A beta of 0 ignores NaN in base."""
+    if lowers and get_casting() is not None and out is None:
+        return _lowered_sum(function, base, a, b, beta, alpha, None)
     require_tensor("addmm", base)
     if base._array.dtype in _HALVES and a._array.dtype == b._array.dtype == base._array.dtype:  # round once, at the end
         y = _scaled_sum(function, base.float(), a.float(), b.float(), beta, alpha, None).to(base.dtype)
-        return y if out is None else put_out(y, out)
+        return y if out is None else put_out(y, out, True)
     product = function(a, b)
     if base._array.dtype != product._array.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {dtypes.legacy_name(base.dtype)} and "
@@ -207,32 +252,35 @@ def _scaled_sum(function: Any, base: Any, a: Any, b: Any, beta: Any, alpha: Any,
     y = product if alpha == 1 else mul(product, alpha)
     if beta != 0:
         y = add(base if beta == 1 else mul(base, beta), y)
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
+
+
+_lowered_sum = lower_precision(_scaled_sum)  # under autocast
 
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * mat1 @ mat2."""
-    return _scaled_sum(mm, input, mat1, mat2, beta, alpha, out)
+    return titled(_scaled_sum(mm, input, mat1, mat2, beta, alpha, out, True), "addmm")
 
 
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * mat @ vec."""
-    return _scaled_sum(mv, input, mat, vec, beta, alpha, out)
+    return titled(_scaled_sum(mv, input, mat, vec, beta, alpha, out), "addmv")
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * outer(vec1, vec2)."""
-    return _scaled_sum(outer, input, vec1, vec2, beta, alpha, out)
+    return titled(_scaled_sum(outer, input, vec1, vec2, beta, alpha, out), "addr")
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * batch1 @ batch2, per matrix of the batch."""
-    return _scaled_sum(bmm, input, batch1, batch2, beta, alpha, out)
+    return titled(_scaled_sum(bmm, input, batch1, batch2, beta, alpha, out, True), "baddbmm")
 
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * the sum over the batch of batch1 @ batch2."""
-    return _scaled_sum(lambda a, b: bmm(a, b).sum(0, dtype=a.dtype), input, batch1, batch2, beta, alpha, out)
+    return _scaled_sum(lambda a, b: bmm(a, b).sum(0, dtype=a.dtype), input, batch1, batch2, beta, alpha, out, True)
 
 
 _replace_op = Op("copy", lambda x, y: y, no_gradient, lambda g: g)
@@ -242,6 +290,7 @@ def _in_place(function: Any) -> Any:
     """The in-place variant of a function beta * input + alpha * a @ b."""
     name = f"{function.__name__}_"
 
+    @without_autocast
     def inplace(self: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
         return apply_inplace(_replace_op, (self, function(self.clone(), a, b, beta=beta, alpha=alpha)))
 
@@ -293,7 +342,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     rows = reshape(a.permute(free_a + left), math.prod(shape[:len(free_a)]), inner_size)
     columns = reshape(b.permute(right + free_b), inner_size, math.prod(shape[len(free_a):]))
     y = reshape(mm(rows, columns), shape)
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 # ---- linear: the layer's product with its bias, in one operation --------------------------------------------------------------
@@ -302,6 +351,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
 @kernel
 def linear(x: Any, weight: Any, bias: Any) -> Any:
     """x @ weight^T + bias."""
+    _refuse_bool(x)
     wide = widened(x)
     rows = wide.reshape(math.prod(x.shape[:-1]), x.shape[-1]) if x.ndim > 2 else wide
     y = np.asarray(np.matmul(rows, widened(weight).T))
@@ -317,7 +367,8 @@ def _linear_weight(g: Any, x: Any) -> Any:
 
 
 _linear_op = Op("addmm", linear, lambda g, weight: g @ weight, lambda g, x: _linear_weight(g, x),
-                lambda g, bias_shape: sum_to(g, shape=bias_shape), inputs="x weight bias")
+                lambda g, bias_shape: sum_to(g, shape=bias_shape), inputs="x weight bias").variant("linear")
+_linear_plain_op = _linear_op.variant("linear_plain")
 
 
 def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: A002
@@ -330,6 +381,8 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: 
     """
     require_tensor("linear", input)
     require_tensor("linear", weight, "weight", 2)
+    if get_casting() is not None:
+        input, weight, bias = lowered(input, weight, bias)  # noqa: A001
     x, w = input._array, weight._array
     if w.ndim != 2 or x.ndim == 0:
         product = matmul_function(input, weight.t())
@@ -341,7 +394,7 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: 
     if x.dtype is not w.dtype and x.dtype != w.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {dtypes.legacy_name(input.dtype)} and "
                            f"{dtypes.legacy_name(weight.dtype)}")
-    return apply(_linear_op, (input, weight, bias))
+    return apply(_linear_op if bias is not None else _linear_plain_op, (input, weight, bias))
 
 
 # ---- einsum -------------------------------------------------------------------------------------------------------------------
@@ -350,7 +403,7 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: 
 def _einsum(*operands: Any, terms: tuple[str, ...], result: str) -> Any:
     wide = [widened(x) for x in operands]
     y = np.einsum(",".join(terms) + "->" + result, *wide, optimize=len(operands) > 1)
-    return narrowed(np.array(y) if y.base is not None else np.asarray(y), operands[0].dtype)
+    return narrowed(row_major(np.array(y) if y.base is not None else np.asarray(y)), operands[0].dtype)
 
 
 def _einsum_formula(g: Any, inputs: list[Any], shapes: list[Any], terms: tuple[str, ...], result: str, needs: tuple[bool, ...]) -> list[Any]:
@@ -385,6 +438,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
         equation, operands = _sublists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = tuple(operands[0])
+    if len(operands) > 1 and get_casting() is not None:
+        operands = lowered(*operands)
     terms, result = _terms(equation.replace(" ", ""), operands)
     tensors = list(operands)
     for i, term in enumerate(terms):
@@ -392,8 +447,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
     _check_sizes(terms, tensors)
     if len({x._array.dtype for x in tensors}) > 1:
         raise RuntimeError(f"expected operands of one dtype, but got {[str(x.dtype) for x in tensors]}")
-    if len(tensors) == 1 and tensors[0]._array.dtype.kind in "biu" and set(terms[0]) - set(result):
-        tensors[0] = tensors[0].long()  # a plain sum, and sums of integers are int64
+    if tensors[0]._array.dtype.kind in "biu" and any(sum(letter in term for term in terms) == 1 for letter in set("".join(terms)) - set(result)):
+        tensors = [x.long() for x in tensors]  # there is a plain sum, and sums of integers are int64
     sizes = {letter: n for term, x in zip(terms, tensors, strict=True) for letter, n in zip(term, x._array.shape, strict=True) if n != 1}
     for i, (term, x) in enumerate(zip(terms, tensors, strict=True)):
         wanted = tuple(sizes.get(letter, 1) for letter in term)
@@ -472,7 +527,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002
     product = mul(a, b)
     shape = [product._array.shape[2 * i] * product._array.shape[2 * i + 1] for i in range(ndim)]
     y = reshape(product, shape)
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:  # noqa: A002
@@ -492,12 +547,23 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along a dimension of their broadcast shape."""
     x1, x2 = broadcast_tensors(x1, x2)
+    common = result_dtype(x1._array, x2._array)
+    if not common.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.legacy_name(common)}")
     dot_product = mul(x1, x2).sum(dim)
     size_1 = (x1 * x1).sum(dim).clamp(min=eps * eps).sqrt()
     size_2 = (x2 * x2).sum(dim).clamp(min=eps * eps).sqrt()
     return dot_product / (size_1 * size_2)
 
 
+@full_precision
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
     """Distances in the p-norm between all rows: (*, n, d), (*, m, d) -> (*, n, m)."""
-    return (unsqueeze(x1, -2) - unsqueeze(x2, -3)).norm(p, dim=-1)
+    for name, x in (("X1", x1), ("X2", x2)):
+        require_tensor("cdist", x, name.lower(), 1 if x is x1 else 2)
+        if x._array.ndim < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x._array.ndim}D")
+    if x1._array.shape[-1] != x2._array.shape[-1]:
+        raise RuntimeError("X1 and X2 must have the same number of columns. "
+                           f"X1: {x1._array.shape[-1]} X2: {x2._array.shape[-1]} (shapes {list(x1._array.shape)} and {list(x2._array.shape)})")
+    return titled((unsqueeze(x1, -2) - unsqueeze(x2, -3)).norm(p, dim=-1), "cdist")

@@ -10,6 +10,7 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.autograd_engine import no_grad
+from mytorch.ops.autocast import full_precision, get_casting, in_float32
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, result_dtype, widened
 from mytorch.ops.cross_entropy import check_tensors, chosen_reduction
 from mytorch.ops.elementwise import abs as absolute
@@ -56,6 +57,8 @@ def reduced(values: Any, reduction: str) -> Any:
 def _pair(name: str, x: Any, target: Any, integers: bool = False) -> tuple[Any, Any]:
     """Both tensors in their promoted dtype, with torch's warning where their shapes differ."""
     check_tensors(name, input=x, target=target)
+    if get_casting() is not None:
+        x, target = in_float32(x, target)
     a, b = x._array, target._array
     if a.shape != b.shape:
         import warnings
@@ -66,7 +69,8 @@ def _pair(name: str, x: Any, target: Any, integers: bool = False) -> tuple[Any, 
     if a.dtype != b.dtype:
         common = result_dtype(a, b)
         x, target = converted(x, common), converted(target, common)
-    if not integers and x._array.dtype.kind in "biu":
+    kind = x._array.dtype.kind
+    if (not integers and kind in "biu") or (kind == "c" and name in ("mse_loss", "smooth_l1_loss", "huber_loss")):
         legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))
         raise NotImplementedError(f"{name} is not implemented for '{legacy}': convert the input to a floating dtype")
     return x, target
@@ -230,6 +234,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     """
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("binary_cross_entropy", input=input, target=target)
+    if get_casting() is not None:
+        input, target, weight = in_float32(input, target, weight)  # noqa: A001
     a, b = input._array, target._array
     if a.shape != b.shape:
         raise ValueError(f"Using a target size (torch.Size({list(b.shape)})) that is different to the input size "
@@ -240,7 +246,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     if a.dtype != b.dtype:
         raise RuntimeError(f"Found dtype {given} but expected {wanted}: target must have input's dtype")
     for name, array in (("input", widened(a)), ("target", widened(b))):
-        if not np.all((array >= 0) & (array <= 1)):
+        if array.size and not (array.min() >= 0 and array.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     if weight is None:
         return apply(_bce_op, (input, target), {"reduction": reduction})
@@ -333,6 +339,7 @@ _kl_op = elementwise_loss(
     lambda g, x, target, reduction, log_target: _slope(g, reduction, x, target) * _kl_target_slope(x, target, log_target))
 
 
+@full_precision
 def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",  # noqa: A002
            log_target: bool = False) -> Any:
     """The Kullback-Leibler divergence t (log(t) - x) of log-probabilities x from probabilities t.
@@ -343,6 +350,8 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
     Shape: x, target (D...), which broadcast -> (), or (D...) for 'none'.
     Derivative: -g t; for t: g (log(t) + 1 - x).
     """
+    if isinstance(input, TensorBase) and input._array.dtype.kind == "c":
+        raise RuntimeError("kl_div: Complex inputs not supported: give log-probabilities")
     batchmean = reduction == "batchmean" and size_average is None and reduce is None
     if reduction == "mean" and size_average is None and reduce is None:
         import warnings
@@ -358,6 +367,7 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
     return y / input._array.shape[0] if batchmean and input._array.ndim else y
 
 
+@full_precision
 def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,  # noqa: A002
                      eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean") -> Any:
     """The negative log-likelihood of counts t under a Poisson rate: e^x - t x for log-rates, x - t log(x + eps) for rates.
@@ -380,7 +390,7 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
     """The negative log-likelihood of the target under Gaussians of mean x and variance var: (log(var) + (x - t)^2 / var) / 2.
 
     Args:
-        var: a number, or a tensor of x's shape, or of it without its last size, or with 1 there.
+        var: a number, or a tensor of x's shape, or of it without its last size, or with 1 in place of one size.
         full: add log(2 pi) / 2.
         eps: var is kept at or above it; the gradient of var does not notice.
     Raises:
@@ -396,11 +406,11 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
     if given != shape:
         if given == shape[:-1]:
             var = var.unsqueeze(-1)
-        elif not (len(given) == len(shape) and given[:-1] == shape[:-1] and given[-1] == 1):
+        elif len(given) != len(shape) or [b for a, b in zip(shape, given, strict=True) if a != b] != [1]:
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
-    if np.any(widened(var._array) < 0):
+    if var._array.size and widened(var._array).min() < 0:
         raise ValueError("var has negative entry/entries")
     var = var.clone()
     with no_grad():

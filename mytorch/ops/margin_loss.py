@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.grad_mode import by_example
+from mytorch.ops.autocast import full_precision, without_autocast
 from mytorch.ops.cross_entropy import check_tensors, chosen_reduction
 from mytorch.ops.elementwise import clamp_min, exp, log1p, minimum, sqrt, where
 from mytorch.ops.index import gather
@@ -17,14 +19,16 @@ from mytorch.ops.statistics import norm
 __mytorch__ = True
 
 
+@full_precision
 def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,  # noqa: A002
                      reduction: str = "mean") -> Any:
     """log(1 + e^(-t x)) for targets t of 1 and -1. Derivative: -g t / (1 + e^(t x)) / n."""
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("soft_margin_loss", input=input, target=target)
-    return reduced(log1p(exp(-target * input)), reduction)
+    return reduced(log1p(exp(input * -target)), reduction)
 
 
+@full_precision
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,  # noqa: A002
                          reduce: bool | None = None, reduction: str = "mean") -> Any:
     """x where the target is 1, max(0, margin - x) where it is -1: for distances x of similar and dissimilar pairs."""
@@ -34,6 +38,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_aver
     return reduced(apart + where(target != -1, input, 0.0), reduction)
 
 
+@full_precision
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
                         reduce: bool | None = None, reduction: str = "mean") -> Any:
     """max(0, -t (x1 - x2) + margin): x1 shall rank higher where t is 1, lower where it is -1.
@@ -49,6 +54,7 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     return reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
+@full_precision
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
                           reduce: bool | None = None, reduction: str = "mean") -> Any:
     """1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin) where it is -1.
@@ -78,6 +84,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     return norm(x1 - x2 + eps, p, -1, keepdim)
 
 
+@full_precision
 def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
                         swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
                         reduction: str = "mean") -> Any:
@@ -117,17 +124,23 @@ def triplet_margin_with_distance_loss(anchor: Any, positive: Any, negative: Any,
     return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, chosen_reduction(reduction))
 
 
-def _class_rows(x: Any, target: Any) -> Any:
-    """Scores as (N, C), from (N, C), (C) or (). RuntimeError for other shapes, or targets that are not int64."""
+def _class_rows(x: Any) -> Any:
+    """Scores as (N, C), from (N, C), (C) or (). RuntimeError for other shapes."""
     shape = x._array.shape
     if len(shape) > 2 or 0 in shape[-1:]:
         raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(shape)}")
-    if target._array.dtype != np.int64:
-        found = dtypes.legacy_name(dtypes.from_numpy_dtype(target._array.dtype))
-        raise RuntimeError(f"expected scalar type Long but found {found}")
     return x if len(shape) == 2 else x.reshape(1, -1)
 
 
+def _check_labels(target: Any) -> None:
+    """RuntimeError for targets that are not int64."""
+    if target._array.dtype != np.int64:
+        found = dtypes.legacy_name(dtypes.from_numpy_dtype(target._array.dtype))
+        raise RuntimeError(f"expected scalar type Long but found {found}")
+
+
+@by_example
+@full_precision
 def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,  # noqa: A002
                       size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Any:
     """The hinge loss of classes: sum over i != t of weight[t] max(0, margin - x[t] + x[i])^p, divided by C.
@@ -142,7 +155,7 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight._array.ndim != 1:
         raise ValueError("weight must be one-dimensional")
-    rows = _class_rows(input, target)
+    rows = _class_rows(input)
     n, classes = rows._array.shape
     if weight is not None and weight._array.shape != (classes,):
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight._array.shape)}")
@@ -150,6 +163,7 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
         raise RuntimeError("multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
                            f"size). Expected target size [{n}], but got {list(target._array.shape)}. Input has shape "
                            f"{list(input._array.shape)}.")
+    _check_labels(target)
     places = target._array.reshape(-1)
     if np.any((places < 0) | (places >= classes)):
         raise RuntimeError("target out of range")
@@ -162,6 +176,8 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
     return reduced(values.reshape(target._array.shape) if reduction == "none" else values, reduction)
 
 
+@by_example
+@full_precision
 def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,  # noqa: A002
                            reduction: str = "mean") -> Any:
     """The hinge loss of label sets: the sum over labels j and other classes i of max(0, 1 - (x[j] - x[i])), divided by C.
@@ -172,9 +188,10 @@ def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = 
     """
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("multilabel_margin_loss", input=input, target=target)
+    rows = _class_rows(input)
     if input._array.shape != target._array.shape:
         raise RuntimeError(f"inconsistent target size: {list(target._array.shape)} for input of size: {list(input._array.shape)}")
-    rows = _class_rows(input, target)
+    _check_labels(target)
     n, classes = rows._array.shape
     labels = target._array.reshape(n, classes)
     if np.any((labels < -1) | (labels >= classes)):
@@ -189,9 +206,12 @@ def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = 
     return reduced(values.reshape(()) if input._array.ndim < 2 else values, reduction)
 
 
+@without_autocast
 def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,  # noqa: A002
                                 reduce: bool | None = None, reduction: str = "mean") -> Any:
     """The mean over the classes of the binary cross entropy with logits, times weight (C). Shape: x, target (N, C)."""
     reduction = chosen_reduction(reduction, size_average, reduce)
+    check_tensors("multilabel_soft_margin_loss", input=input, target=target)
+    target = target if target.is_floating_point() else target.to(input.dtype)
     values = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return reduced(values.mean(-1), reduction)

@@ -14,8 +14,11 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
+from mytorch.engine_state import state
+from mytorch.grad_mode import no_grad
+from mytorch.ops.autocast import get_casting, in_float32
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, Op, apply, bump, cast, narrowed, put_out, require_tensor, widened
-from mytorch.ops.elementwise import add, div, mul, pow, rsqrt, square  # noqa: A004 - torch's names
+from mytorch.ops.elementwise import add, copy_, div, mul, pow, rsqrt, square  # noqa: A004 - torch's names
 from mytorch.ops.pool import avg_pool2d
 from mytorch.ops.shape import pad, reshape
 
@@ -107,7 +110,7 @@ _batch_norm_grad_op: Op = Op("native_batch_norm_backward", batch_norm_grad, None
                          outputs="dx dweight dbias")
 
 
-def _check_dtypes(function: str, x: Any, *parameters: Any) -> None:
+def check_dtypes(function: str, x: Any, *parameters: Any) -> None:
     """Parameters have x's dtype, or float32 beside a 16-bit x."""
     kind = x._array.dtype
     if kind.kind not in "fV":
@@ -118,11 +121,20 @@ def _check_dtypes(function: str, x: Any, *parameters: Any) -> None:
                                f"a parameter or buffer {p.dtype}; convert one with .to()")
 
 
-def _update_running(running: Any, now: Any, momentum: float) -> None:
-    if running is not None:
-        array = running._array
-        array[...] = cast(np.asarray((1 - momentum) * widened(array) + momentum * now), array.dtype)
-        bump(running)
+def _update_running(running: Any, now: Any, momentum: float, factor: float = 1.0, over_samples: bool = False) -> None:
+    """running = (1 - momentum) * running + momentum * factor * now, where now may first be averaged over its first dimension."""
+    if running is None:
+        return
+    if state.mode is not None:
+        if type(now._array) is not np.ndarray and type(running._array) is np.ndarray:
+            raise RuntimeError("Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, "
+                               "were not batched. Give each example its own, use eval(), or set track_running_stats=False.")
+        with no_grad():
+            copy_(running, running * (1 - momentum) + (now.mean(0) if over_samples else now) * (momentum * factor))
+        return
+    array, values = running._array, now._array.mean(axis=0) if over_samples else now._array
+    array[...] = cast(np.asarray((1 - momentum) * widened(array) + momentum * (values * factor)), array.dtype)
+    bump(running)
 
 
 def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,  # noqa: A002
@@ -135,7 +147,7 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
 
     Shape: x (N, C, *), all others (C) -> (N, C, *). dtype: floating, kept.
     Raises:
-        ValueError: in training, for a single value per channel.
+        ValueError: in training, for a single value per channel, or eps <= 0.
         RuntimeError: for sizes or dtypes that differ, or running statistics that are missing in evaluation.
     Derivative: dx = weight / std * (g - mean(g) - xhat * mean(g * xhat)); dweight = sum(g * xhat), dbias = sum(g). In evaluation
         dx = weight / std * g.
@@ -143,26 +155,36 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     """
     require_tensor("batch_norm", input)
     shape = input._array.shape
+    if shape == (0,):  # torch lets it pass
+        return input.clone()
     if len(shape) < 2:
         raise RuntimeError(f"batch_norm: expected at least 2 dimensions, (N, C, *), but got input of size {list(shape)}")
     if training and math.prod(shape[:1]) * math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}; one value has no "
                          "variance: call eval(), or drop the last batch")
-    channels = shape[1]
+    if training and eps <= 0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    return batch_norm_parts(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def batch_norm_parts(x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool, momentum: float,
+                     eps: float) -> tuple[Any, Any, Any]:
+    """y, and the mean and the variance that normalised it."""
+    channels = x._array.shape[1]
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, p in given.items():
         if p is not None and p._array.shape != (channels,):
             raise RuntimeError(f"{name} should contain {channels} elements not {p._array.size}")
         if p is None and not training and name.startswith("running"):
             raise RuntimeError(f"{name} must be defined in evaluation mode")
-    _check_dtypes("batch_norm", input, *given.values())
+    check_dtypes("batch_norm", x, *given.values())
     running = (None, None) if training else (running_mean, running_var)  # training writes to them: they must not be saved
-    y, mean, var = apply(_batch_norm_op, (input, weight, bias, *running), {"training": training, "eps": eps})
-    if training and input._array.size:
-        count = input._array.size // channels
-        _update_running(running_mean, mean._array, momentum)
-        _update_running(running_var, var._array * (count / (count - 1)), momentum)
-    return y
+    y, mean, var = apply(_batch_norm_op, (x, weight, bias, *running), {"training": training, "eps": eps})
+    if training and x._array.size:
+        count = x._array.size // channels
+        _update_running(running_mean, mean, momentum)
+        _update_running(running_var, var, momentum, count / (count - 1) if count > 1 else math.nan)
+    return y, mean, var
 
 
 # ---- layer norm and root-mean-square norm -------------------------------------------------------------------------------------
@@ -213,13 +235,13 @@ def _layer_norm_plain(x: Any, weight: Any, bias: Any, y: Any, mean: Any, var: An
     return _affine(centred * rsqrt(square(centred).mean(dims, keepdim=True) + eps), weight, bias, shape)
 
 
-_layer_norm_op: Op = Op("native_layer_norm", layer_norm_forward, joint=_layer_norm_formula, outputs="y mean var",
+layer_norm_op: Op = Op("native_layer_norm", layer_norm_forward, joint=_layer_norm_formula, outputs="y mean var",
                     composite=_layer_norm_plain)
 _layer_norm_grad_op: Op = Op("native_layer_norm_backward", layer_norm_grad, None, None, None, None, None,
                          outputs="dx dweight dbias")
 
 
-def _check_normalized(function: str, x: Any, normalized_shape: Any, weight: Any, bias: Any) -> Ints:
+def check_normalized(function: str, x: Any, normalized_shape: Any, weight: Any, bias: Any) -> Ints:
     require_tensor(function, x)
     if not isinstance(normalized_shape, (tuple, list)):
         raise TypeError(f"{function}(): argument 'normalized_shape' (position 2) must be tuple of ints, "
@@ -235,7 +257,8 @@ def _check_normalized(function: str, x: Any, normalized_shape: Any, weight: Any,
     if x._array.shape[-len(shape):] != shape:
         raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], "
                            f"but got input of size{list(x._array.shape)}")
-    _check_dtypes(function, x, weight, bias)
+    if function != "rms_norm" or x._array.dtype.kind != "c":
+        check_dtypes(function, x, weight, bias)
     return shape
 
 
@@ -252,8 +275,8 @@ def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, 
     Derivative: dx = (g' - mean(g') - xhat * mean(g' * xhat)) / std,  g' = g * weight.
     Source: Ba, Kiros, Hinton 2016, eq. 3-4, arXiv:1607.06450
     """
-    shape = _check_normalized("layer_norm", input, normalized_shape, weight, bias)
-    return apply(_layer_norm_op, (input, weight, bias), {"shape": shape, "eps": eps})[0]
+    shape = check_normalized("layer_norm", input, normalized_shape, weight, bias)
+    return apply(layer_norm_op, (input, weight, bias), {"shape": shape, "eps": eps})[0]
 
 
 @kernel
@@ -305,9 +328,11 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
     Derivative: dx = (g' - xhat * mean(g' * xhat)) / rms,  g' = g * weight.
     Source: Zhang, Sennrich 2019, arXiv:1910.07467
     """
-    shape = _check_normalized("rms_norm", input, normalized_shape, weight, None)
+    shape = check_normalized("rms_norm", input, normalized_shape, weight, None)
     if eps is None:
         eps = dtypes.finfo(input.dtype).eps
+    if input.is_complex():
+        return _rms_norm_plain(input, weight, None, None, shape=shape, eps=eps)
     return apply(_rms_norm_op, (input, weight), {"shape": shape, "eps": eps})[0]
 
 
@@ -367,7 +392,7 @@ def _group_norm_plain(x: Any, weight: Any, bias: Any, y: Any, mean: Any, var: An
     return _affine(y, weight, bias, (1, shape[1], *[1] * (len(shape) - 2)))
 
 
-_group_norm_op: Op = Op("native_group_norm", group_norm_forward, joint=_group_norm_formula, outputs="y mean var",
+group_norm_op: Op = Op("native_group_norm", group_norm_forward, joint=_group_norm_formula, outputs="y mean var",
                     composite=_group_norm_plain)
 _group_norm_grad_op: Op = Op("native_group_norm_backward", group_norm_grad, None, None, None, None, None,
                          outputs="dx dweight dbias")
@@ -402,8 +427,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     if shape[0] * (shape[1] // num_groups) * math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
     _check_channels(input, weight, bias)
-    _check_dtypes("group_norm", input, weight, bias)
-    return apply(_group_norm_op, (input, weight, bias), {"groups": num_groups, "eps": eps})[0]
+    check_dtypes("group_norm", input, weight, bias)
+    return apply(group_norm_op, (input, weight, bias), {"groups": num_groups, "eps": eps})[0]
 
 
 def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,  # noqa: A002
@@ -426,11 +451,11 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     if extent == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(shape)}")
     _check_channels(input, weight, bias)
-    _check_dtypes("instance_norm", input, weight, bias)
-    y, mean, var = apply(_group_norm_op, (input, weight, bias), {"groups": shape[1], "eps": eps})
+    check_dtypes("instance_norm", input, weight, bias)
+    y, mean, var = apply(group_norm_op, (input, weight, bias), {"groups": shape[1], "eps": eps})
     if input._array.size:
-        _update_running(running_mean, mean._array.mean(axis=0), momentum)
-        _update_running(running_var, var._array.mean(axis=0) * (extent / (extent - 1)), momentum)
+        _update_running(running_mean, mean, momentum, over_samples=True)
+        _update_running(running_var, var, momentum, extent / (extent - 1), over_samples=True)
     return y
 
 
@@ -451,7 +476,8 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
         raise ValueError(f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)")
     if input._array.size == 0:
         return input
-    squares = reshape(mul(input, input), (shape[0], 1, shape[1], math.prod(shape[2:])))
+    pooled, = in_float32(input) if get_casting() is not None and len(shape) > 3 else (input,)
+    squares = reshape(mul(pooled, pooled), (shape[0], 1, shape[1], math.prod(shape[2:])))
     mean = avg_pool2d(pad(squares, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
     return div(input, pow(add(mul(reshape(mean, shape), alpha), k), beta))
 

@@ -14,10 +14,15 @@ from numpy import ndarray
 
 from mytorch import dtypes, engine_state, errors
 from mytorch.engine_state import get_mode
-from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out
+from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out, result_dtype
 from mytorch.ops.views import shape_of, size_error, zeros_for
 
 __mytorch__ = True
+
+POINTWISE: set[Op] = set()  # every operation made here: its inputs broadcast, and each element of the output needs one of each
+
+
+_EXACT_OUT = frozenset({"abs", "neg", "ceil", "floor", "trunc", "frac", "sign", "sgn", "round", "hardshrink"})  # no cast into `out`
 
 
 def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
@@ -30,19 +35,28 @@ def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rul
         return lambda x: promoted(careful, (x,), rule)
 
     def run(x: Any) -> Any:
-        if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
-            return direct(x)
-        return promoted(careful, (x,), rule)
+        try:
+            if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+                return direct(x)
+            return promoted(careful, (x,), rule)
+        except MemoryError as error:
+            raise size_error(error, x) from None
 
     return run
 
 
-def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str,
+                   refuse: Callable[[Any, Any], None] | None) -> Callable[..., Any]:
+    def run_carefully(a: Any, b: Any) -> Any:
+        if refuse is not None:
+            refuse(a, b)
+        return promoted(careful, (a, b), rule)
+
     direct = isinstance(function, np.ufunc)
 
     def run(a: Any, b: Any) -> Any:
         try:
-            if direct and type(a) is ndarray:
+            if type(a) is ndarray and direct:
                 kind = a.dtype
                 if kind is FLOAT32 or kind is FLOAT64:
                     if type(b) is ndarray:
@@ -50,8 +64,10 @@ def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], ru
                             return function(a, b, out=...)
                     elif type(b) is float or type(b) is int:
                         return function(a, b, out=...)
-            return promoted(careful, (a, b), rule)
-        except ValueError as error:
+            elif direct and type(b) is ndarray and (type(a) is int or type(a) is float) and (b.dtype is FLOAT32 or b.dtype is FLOAT64):
+                return function(a, b, out=...)  # 1 - x
+            return run_carefully(a, b)
+        except (ValueError, MemoryError) as error:
             raise size_error(error, a, b) from None
 
     return run
@@ -72,7 +88,7 @@ def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] |
             if input._edge is None is input._view and not input._requires_grad and out is None and get_mode() is None:
                 return engine_state.wrap(op.kernel(input._array))  # as below, in `binary`
             y = apply(op, (input,))
-            return y if out is None else put_out(y, out)
+            return y if out is None else put_out(y, out, name in _EXACT_OUT, (input,))
         if isinstance(input, (ndarray, np.generic)):
             return run(np.asarray(input))
         raise errors.type_error(name, "input", 1, "Tensor", input)
@@ -81,14 +97,16 @@ def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] |
 
 
 def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any] | None, doc: str, rule: str = "same",
-           holomorphic: bool = True, numbers: str = "second", careful: Callable[..., Any] | None = None) -> Any:
+           holomorphic: bool = True, numbers: str = "second", careful: Callable[..., Any] | None = None,
+           refuse: Callable[[Any, Any], None] | None = None) -> Any:
     """A pointwise function of two tensors, with broadcasting and torch's promotion.
 
     Args:
         numbers: which operand may be a Python number: 'second', 'either' or 'none'.
         careful: what to run instead of `function` on anything but float32 and float64.
+        refuse: raises for operands, of other dtypes than these two, that torch refuses.
     """
-    op = Op(name, _binary_kernel(function, careful or function, rule), *formulas, inputs="a b", holomorphic=holomorphic)
+    op = Op(name, _binary_kernel(function, careful or function, rule, refuse), *formulas, inputs="a b", holomorphic=holomorphic)
     run = op.kernel
     second = frozenset() if numbers == "none" else NUMBERS
 
@@ -101,12 +119,14 @@ def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any
                     return engine_state.wrap(op.kernel(input._array, other._array))
                 y = apply(op, (input, other))
             elif type(other) in second:
+                if input._edge is None is input._view and not input._requires_grad and out is None and get_mode() is None:
+                    return engine_state.wrap(op.kernel(input._array, other))
                 y = apply(op, (input, other))
             elif isinstance(other, np.generic) and second:
                 y = apply(op, (input, other.item()))
             else:
                 return _refuse(name, other)
-            return y if out is None else put_out(y, out)
+            return y if out is None else put_out(y, out, False, (input, other))
         if numbers == "either" and isinstance(other, TensorBase) and isinstance(input, (int, float, complex, np.generic)):
             y = apply(op, (input.item() if isinstance(input, np.generic) else input, other))
             return y if out is None else put_out(y, out)
@@ -127,17 +147,31 @@ def _named(call: Any, name: str, op: Op, doc: str) -> Any:
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
     call.op = op
+    POINTWISE.add(op)
     return call
 
 
-def refusing(kinds: str, function: Callable[..., Any], kernel_name: str) -> Callable[..., Any]:
-    """The function, with torch's refusal of dtypes whose NumPy kind is one of `kinds`."""
+def refusing(kinds: str, function: Callable[..., Any], kernel_name: str, error: type[Exception] = NotImplementedError) -> Callable[..., Any]:
+    """The function, with torch's refusal of dtypes whose NumPy kind is one of `kinds`.
+
+    Args:
+        kernel_name: of torch's kernel, which its message names; or the message itself.
+    """
     def run(*operands: Any) -> Any:
-        kind = operands[0].dtype
-        if kind.kind in kinds:
-            raise NotImplementedError(f'"{kernel_name}" not implemented for \'{dtypes.legacy_name(dtypes.from_numpy_dtype(kind))}\'')
+        _refuse_kinds(kinds, operands[0].dtype, kernel_name, error)
         return function(*operands)
     return run
+
+
+def refuses(kinds: str, kernel_name: str, error: type[Exception] = NotImplementedError) -> Callable[[Any, Any], None]:
+    """The same refusal as a function of two operands before they are promoted."""
+    return lambda a, b: _refuse_kinds(kinds, result_dtype(a, b).np, kernel_name, error)
+
+
+def _refuse_kinds(kinds: str, given: Any, kernel_name: str, error: type[Exception]) -> None:
+    if given.kind in kinds:
+        legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(given))
+        raise error(kernel_name if " " in kernel_name else f'"{kernel_name}" not implemented for \'{legacy}\'')
 
 
 def no_gradient(g: Any) -> Any:

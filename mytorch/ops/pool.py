@@ -15,6 +15,7 @@ import numpy as np
 from mytorch import dtypes
 from mytorch.autograd_engine import requires_grad, state
 from mytorch.backends import kernel
+from mytorch.ops.autocast import full_precision, get_casting, in_float32
 from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.shape import squeeze, unsqueeze
 
@@ -238,6 +239,11 @@ def batched(function: str, x: Any, dims: int) -> tuple[Any, bool]:
     """x as (N, C, *size), and whether N had to be added."""
     require_tensor(function, x)
     shape = x._array.shape
+    if dims == 3 and len(shape) not in (4, 5):
+        raise RuntimeError(f"{function}: non-empty 4D or 5D (batch mode) tensor expected for input, but got:{list(shape)}")
+    if dims == 3 and 0 in shape[len(shape) - 4:]:
+        raise RuntimeError(f"{function}(): Expected input's non-batch dimensions to have positive length, but input has a shape of "
+                           f"{list(shape)} and non-batch dimension {shape[len(shape) - 4:].index(0)} has length zero!")
     if len(shape) not in (dims + 1, dims + 2) or 0 in shape[len(shape) - dims - 1:]:
         raise RuntimeError(f"{function}: Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with optional 0 dim batch size "
                            f"for input, but got:{list(shape)}")
@@ -246,12 +252,20 @@ def batched(function: str, x: Any, dims: int) -> tuple[Any, bool]:
     return (unsqueeze(x, 0), True) if len(shape) == dims + 1 else (x, False)
 
 
-def _geometry(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-              ceil_mode: bool) -> dict[str, Ints]:
-    """Checked window sizes and the number of windows along each dimension."""
+def _window(function: str, dims: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, Ints]:
+    """Checked window sizes, as torch words it, which has words of its own for one dimension."""
     kernel_size = window_ints(function, "kernel_size", kernel_size, dims)
     stride = kernel_size if stride is None or stride == [] or stride == () else window_ints(function, "stride", stride, dims)
     padding, dilation = window_ints(function, "padding", padding, dims), window_ints(function, "dilation", dilation, dims)
+    if function == "max_pool1d":
+        for name, values in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+            if min(values) < 1:
+                raise RuntimeError(f"max_pool1d() {name} must be greater than zero, but got {values[0]}")
+        if padding[0] < 0:
+            raise RuntimeError(f"max_pool1d() padding must be non-negative, but got {padding[0]}")
+        if padding[0] > kernel_size[0] // 2:
+            raise RuntimeError("max_pool1d() padding should be at most half of kernel size, but got "
+                               f"padding={padding[0]} and kernel_size={kernel_size[0]}")
     if 0 in stride:
         raise RuntimeError(f"stride should not be zero: got stride {list(stride)}, kernel_size {list(kernel_size)}")
     for name, values in (("kernel size", kernel_size), ("stride", stride), ("dilation", dilation)):
@@ -263,6 +277,12 @@ def _geometry(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, p
         if p > (d * (k - 1) + 1) // 2:
             raise RuntimeError("pad should be at most half of effective kernel size, but got "
                                f"pad={p}, kernel_size={k} and dilation={d}")
+    return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+
+
+def _geometry(function: str, x: Any, window: dict[str, Ints], ceil_mode: bool) -> dict[str, Ints]:
+    """The window, and the number of windows along each dimension."""
+    kernel_size, stride, padding, dilation = window["kernel_size"], window["stride"], window["padding"], window["dilation"]
     size = x._array.shape[2:]
     out = []
     for n, k, s, p, d in zip(size, kernel_size, stride, padding, dilation):
@@ -270,16 +290,20 @@ def _geometry(function: str, x: Any, dims: int, kernel_size: Any, stride: Any, p
         # a window must begin inside the input, or in the padding before it
         out.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
     if min(out) < 1:
+        if function == "max_pool1d":
+            raise RuntimeError(f"max_pool1d() Invalid computed output size: {out[0]}")
         channels = x._array.shape[1]
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, (channels, *size)))}). Calculated output size: "
                            f"({'x'.join(map(str, (channels, *[max(o, 0) for o in out])))}). Output size is too small")
-    return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "out": tuple(out)}
+    return {**window, "out": tuple(out)}
 
 
 def _max_pool(function: str, dims: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
               return_indices: bool) -> Any:
+    require_tensor(function, x)
+    window = _window(f"{function}_with_indices" if return_indices else function, dims, kernel_size, stride, padding, dilation)
     x, added = batched(function, x, dims)
-    geometry = _geometry(function, x, dims, kernel_size, stride, padding, dilation, ceil_mode)
+    geometry = _geometry(function, x, window, ceil_mode)
     if not return_indices and state.mode is None and not (state.grad_enabled and requires_grad(x)):
         y = apply(_max_pool_op, (x,), geometry)
         return squeeze(y, 0) if added else y
@@ -320,13 +344,35 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
 def max_pool3d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,  # noqa: A002
                return_indices: bool = False) -> Any:
     """The largest value of each window of three dimensions; see `max_pool2d`. Shape: (N, C, D, H, W) or (C, D, H, W)."""
+    if get_casting() is not None and not return_indices:  # as in torch, only the function without indices
+        input, = in_float32(input)  # noqa: A001
     return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool1d_with_indices(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,  # noqa: A002
+                            ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """`max_pool1d` that always returns (y, indices)."""
+    return max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def max_pool2d_with_indices(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,  # noqa: A002
+                            ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """`max_pool2d` that always returns (y, indices)."""
+    return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def max_pool3d_with_indices(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,  # noqa: A002
+                            ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """`max_pool3d` that always returns (y, indices)."""
+    return max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 def _avg_pool(function: str, dims: int, x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool,
               override: int | None) -> Any:
+    require_tensor(function, x)
+    window = _window(function, dims, kernel_size, stride, padding, 1)
     x, added = batched(function, x, dims)
-    geometry: dict[str, Any] = _geometry(function, x, dims, kernel_size, stride, padding, 1, ceil_mode)
+    geometry: dict[str, Any] = _geometry(function, x, window, ceil_mode)
     if override == 0:
         raise RuntimeError("divisor must be not zero")
     del geometry["dilation"]
@@ -355,10 +401,12 @@ def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
     return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@full_precision
 def avg_pool3d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,  # noqa: A002
                count_include_pad: bool = True, divisor_override: int | None = None) -> Any:
     """The mean of each window of three dimensions; see `avg_pool2d`. Shape: (N, C, D, H, W) or (C, D, H, W)."""
     return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"]
+__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices",
+           "max_pool3d", "max_pool3d_with_indices"]

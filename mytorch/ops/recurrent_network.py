@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mytorch.dtypes import legacy_name
+from mytorch.ops.autocast import get_casting, lowered
 from mytorch.ops.common import Op, apply, require_tensor
 from mytorch.ops.dropout import dropout as dropped
 from mytorch.ops.recurrent import gru_op, lstm_op, rnn_op
@@ -19,15 +20,20 @@ _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 def _layer(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Any], **meta: Any) -> tuple[Any, ...]:
     """One layer in one direction: (output, last state or states). Complex numbers take the plain operations."""
     given = (x, *states, *weights)
-    if x._array.dtype.kind == "c":
+    current = get_casting()
+    mixed = current is not None and any(t is not None and t._array.dtype != current.dtype for t in given)
+    if mixed:  # products in autocast's lower type, the rest of the cell in the type of its states
+        given = (x, *states, *lowered(*weights))
+    if mixed or x._array.dtype.kind == "c":
         assert op.composite is not None
         return tuple(op.composite(*given, **meta))
     return tuple(apply(op, given, meta)[:1 + len(states)])
 
 
 def _check_dtypes(x: Any, *others: Any) -> None:
+    casts = get_casting() is not None
     for other in others:
-        if other is not None and other._array.dtype != x._array.dtype:
+        if not casts and other is not None and other._array.dtype != x._array.dtype:
             given, expected = (legacy_name(t.dtype) for t in (other, x))
             raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {given} and {expected}: "
                                "convert the states, the weights or the input with .to(...)")
@@ -52,6 +58,8 @@ def network(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Sequence[An
     """
     if not batch_sizes:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+    if op is lstm_op and get_casting() is not None:
+        x, states, weights = lowered(x, states, weights)
     _check_dtypes(x, *states, *weights[0])
     directions = 2 if bidirectional else 1
     first = [s.unbind(0) for s in states]

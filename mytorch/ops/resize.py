@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.node_names import titled
 from mytorch.ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
-from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
+from mytorch.ops.common import BFLOAT16_NP, FLOAT16, Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.shape import permute, reshape
 
 __mytorch__ = True
@@ -24,6 +25,8 @@ def _blend(x: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
     """y[i] = sum over k of weights[i, k] * x[places[i, k]] along a dimension; weights None: y[i] = x[places[i, 0]]."""
     if weights is None:
         return np.take(x, places[:, 0], axis=dim)
+    if x.dtype == np.uint8:
+        return _blend_bytes(x, dim, places, weights)
     wide = widened(x)
     shape = (-1, *[1] * (x.ndim - 1 - dim))
     y: Any = 0
@@ -32,6 +35,16 @@ def _blend(x: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
         part *= weights[:, k].reshape(shape).astype(wide.dtype)
         y = part if k == 0 else np.add(y, part, out=y)
     return narrowed(y, x.dtype)
+
+
+def _blend_bytes(x: Any, dim: int, places: Any, weights: Any) -> Any:
+    """Blended bytes, as torch blends them: weights as 16-bit fractions, sums rounded to bytes after each dimension."""
+    matrix = np.zeros((len(places), x.shape[dim]))
+    np.add.at(matrix, (np.arange(len(places))[:, None], places), weights)
+    bits = next(b for b in range(22) if int(0.5 + matrix.max() * 2 ** (b + 1)) >= 2 ** 15)
+    matrix = np.trunc(matrix * 2 ** bits + np.where(matrix < 0, -0.5, 0.5))
+    total = np.moveaxis(np.moveaxis(x, dim, -1).astype(np.float64) @ matrix.T, -1, dim)  # whole numbers below 2^53: exact
+    return np.clip(np.floor(total / 2 ** bits + 0.5), 0, 255).astype(np.uint8)
 
 
 def _blend_grad(g: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
@@ -80,6 +93,25 @@ def _cubic(out: int, scale: float, size: int, align_corners: bool, kind: Any) ->
     near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (t, 1 - t)]
     far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (t + 1, 2 - t)]
     return np.clip(low[:, None] + np.arange(-1, 3), 0, size - 1), np.stack([far[0], near[0], near[1], far[1]], 1)
+
+
+def _antialiased(out: int, scale: float, size: int, cubic: bool, kind: Any) -> tuple[Any, Any]:
+    """Weights of a filter as wide as the step between outputs, so that shrinking averages instead of skipping: a triangle, or Keys'
+    cubic with a = -0.5."""
+    widen = kind(max(scale, 1))
+    centre = kind(scale) * (np.arange(out, dtype=kind) + kind(0.5))
+    reach = (2 if cubic else 1) * widen
+    first = np.maximum((centre - reach + kind(0.5)).astype(np.int64), 0)
+    last = np.minimum((centre + reach + kind(0.5)).astype(np.int64), size)
+    places = first[:, None] + np.arange(max(int((last - first).max(initial=1)), 1))
+    d = np.abs((places - centre[:, None] + kind(0.5)) / widen).astype(kind)
+    if cubic:
+        weights = np.where(d < 1, (kind(1.5) * d - kind(2.5)) * d * d + 1, kind(-0.5) * (((d - 5) * d + 8) * d - 4))
+        weights[d >= 2] = 0
+    else:
+        weights = np.maximum(1 - d, 0)
+    weights[places >= last[:, None]] = 0
+    return np.minimum(places, size - 1), weights / weights.sum(axis=1, keepdims=True)
 
 
 _LINEAR = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
@@ -132,7 +164,7 @@ def _check_mode(x: Any, mode: str, align_corners: bool | None) -> None:
     elif align_corners is not None:
         raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
                          "trilinear")
-    if x._array.dtype.kind in "biuc" and not (x._array.dtype == np.uint8 and mode.startswith("nearest")):
+    if x._array.dtype.kind in "biuc" and not (x._array.dtype == np.uint8 and mode in ("nearest", "nearest-exact", "bilinear", "bicubic")):
         raise NotImplementedError(f"\"upsample_{mode}\" not implemented for '{dtypes.legacy_name(x.dtype)}': convert with "
                                   ".float()")
 
@@ -145,10 +177,11 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
         mode: 'nearest', 'nearest-exact', 'linear' (3 dimensions), 'bilinear' and 'bicubic' (4), 'trilinear' (5) or 'area'.
         align_corners: for the linear and cubic modes: corner pixels keep their centres, instead of the corners their place.
         recompute_scale_factor: take the factor from the rounded sizes, not from scale_factor.
+        antialias: for 'bilinear' and 'bicubic': where the image shrinks, average over all pixels of a step (not for 16-bit floats).
     Shape: (N, C, *) with one to three spatial dimensions -> (N, C, *size).
     Raises:
         ValueError: for sizes, factors or options that do not fit.
-        NotImplementedError: for other dtypes or modes, and antialias=True.
+        NotImplementedError: for other dtypes or modes.
     Derivative: the transposed interpolation of g.
     """
     require_tensor("interpolate", input)
@@ -156,24 +189,46 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if antialias:
         if mode not in ("bilinear", "bicubic") or input._array.ndim != 4:
             raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input")
-        raise NotImplementedError("interpolate(antialias=True) is not supported; downsample with mode='area' or avg_pool2d")
+        if input._array.dtype not in (np.float32, np.float64, np.uint8):
+            raise NotImplementedError(f"\"compute_index_ranges_weights\" not implemented for '{dtypes.legacy_name(input.dtype)}': convert with "
+                                      ".float()")
     wanted, factors = _output_size(input, size, scale_factor, recompute_scale_factor)
     if mode == "area":
         return _AREA[input._array.ndim](input, wanted)
-    kind = np.float64 if input._array.dtype == np.float64 else np.float32
-    y = input
+    return _resized(input, wanted, factors, mode, bool(align_corners), antialias)
+
+
+def _resized(x: Any, wanted: tuple[int, ...], factors: tuple[float | None, ...] | None, mode: str, align_corners: bool, antialias: bool) -> Any:
+    """x blended along each spatial dimension to the sizes `wanted`; factors, where given, decide where to look."""
+    kind = np.float64 if x._array.dtype in (np.float64, np.uint8) else np.float32
+    short = mode in _LINEAR and x._array.dtype in (FLOAT16, BFLOAT16_NP)
+    y = x.float() if short else x  # rounded once, after all dimensions
     # from the last dimension to the first: the order in which torch blends, for equal rounding
     for axis in reversed(range(len(wanted))):
-        n, out = input._array.shape[2 + axis], wanted[axis]
-        scale = n / out if factors is None else 1 / factors[axis]
+        n, out = x._array.shape[2 + axis], wanted[axis]
+        factor = None if factors is None else factors[axis]
+        scale = 1 / factor if factor else n / out
+        if antialias and align_corners:
+            scale = (n - 1) / (out - 1) if out > 1 else 0
         if mode.startswith("nearest"):
             places, weights = _nearest(out, scale, n, mode == "nearest-exact")
+        elif antialias:
+            places, weights = _antialiased(out, scale, n, mode == "bicubic", kind)
         elif mode == "bicubic":
-            places, weights = _cubic(out, scale, n, bool(align_corners), kind)
+            places, weights = _cubic(out, scale, n, align_corners, kind)
         else:
-            places, weights = _linear(out, scale, n, bool(align_corners), kind)
+            places, weights = _linear(out, scale, n, align_corners, kind)
         y = apply(_blend_op, (y,), {"dim": 2 + axis, "size": n, "places": places, "weights": weights})
-    return y
+    return titled(y.to(x.dtype) if short else y, f"upsample_{mode.replace('-', '_')}")
+
+
+def _upsample_bilinear2d_aa(input: Any, output_size: Any, align_corners: bool, scale_factors: Any = None, *,  # noqa: A002
+                            scales_h: float | None = None, scales_w: float | None = None) -> Any:
+    """`interpolate` with mode='bilinear' and antialias=True, under torch's lower name: by output_size, scale_factors, or a size and scales."""
+    if scales_h is None and scales_w is None:
+        factors = None if scale_factors is None else tuple(scale_factors)
+        return interpolate(input, output_size, factors, "bilinear", align_corners, antialias=True)
+    return _resized(input, tuple(output_size), (scales_h, scales_w), "bilinear", align_corners, True)
 
 
 def upsample(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",  # noqa: A002

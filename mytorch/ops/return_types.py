@@ -46,3 +46,22 @@ aminmax = return_type("aminmax", "min max")
 sort = return_type("sort", "values indices")
 topk = return_type("topk", "values indices")
 kthvalue = return_type("kthvalue", "values indices")
+histogram = return_type("histogram", "hist bin_edges")
+histogramdd = return_type("histogramdd", "hist bin_edges")
+
+# Of matrices: made when first asked for, as their operations are.
+_LATER = {
+    "geqrf": "a tau", "linalg_cholesky_ex": "L info", "linalg_eig": "eigenvalues eigenvectors", "linalg_eigh": "eigenvalues eigenvectors",
+    "linalg_inv_ex": "inverse info", "linalg_ldl_factor": "LD pivots", "linalg_ldl_factor_ex": "LD pivots info",
+    "linalg_lstsq": "solution residuals rank singular_values", "linalg_lu": "P L U", "linalg_lu_factor": "LU pivots",
+    "linalg_lu_factor_ex": "LU pivots info", "linalg_qr": "Q R", "linalg_slogdet": "sign logabsdet", "linalg_solve_ex": "result info",
+    "linalg_svd": "U S Vh", "lu_unpack": "P L U", "_lu_with_info": "LU pivots info", "qr": "Q R", "slogdet": "sign logabsdet", "svd": "U S V",
+    "triangular_solve": "solution cloned_coefficient", "frexp": "mantissa exponent",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = return_type(name, _LATER[name])
+    return found

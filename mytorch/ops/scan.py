@@ -13,8 +13,11 @@ from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, apply_in
 from mytorch.ops.elementwise import exp, kept_op, log, where
 from mytorch.ops.extrema import put_outs, refuse_complex
 from mytorch.ops.index import scatter_op
+from mytorch.ops.layout import row_major
+from mytorch.ops.pointwise import is_complex_valued
 from mytorch.ops.shape import shape_of, zeros_for
-from mytorch.ops.sums import converted, from_last, has_zero, numpy_names, one_dim, sum_op, to_last
+from mytorch.ops.special_functions import log_add
+from mytorch.ops.sums import converted, from_last, has_zero, numpy_names, one_dim, out_dtype, sum_op, to_last
 
 __mytorch__ = True
 
@@ -27,7 +30,7 @@ def _scan(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
     inner = np.int64 if wide.dtype.kind in "biu" else FLOAT64 if wide.dtype == FLOAT32 else wide.dtype
     way = (slice(None),) * dim + (slice(None, None, -1 if reverse else 1),)
     y = ufunc.accumulate(wide[way], axis=dim, dtype=inner)[way]
-    return narrowed(y.astype(FLOAT32), x.dtype) if wide.dtype == FLOAT32 else y
+    return narrowed(row_major(y.astype(FLOAT32)), x.dtype) if wide.dtype == FLOAT32 else row_major(y)
 
 
 # ---- sums ---------------------------------------------------------------------------------------------------------------------
@@ -45,6 +48,7 @@ def cumsum(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any 
     Derivative: running sums of g from the end.
     """
     d = one_dim("cumsum", input, dim)
+    dtype = out_dtype(dtype, out)
     y = converted(apply(cumsum_op, (converted(input, dtype),), {"dim": d, "reverse": False}), dtype)
     return y if out is None else put_out(y, out)
 
@@ -95,6 +99,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtypes.dtype | None = None, out: Any
     Derivative: the running sum from the end of g y, divided by x; without dividing where x has zeros.
     """
     d = one_dim("cumprod", input, dim)
+    dtype = out_dtype(dtype, out)
     y = converted(apply(cumprod_op, (converted(input, dtype),), {"dim": d}), dtype)
     return y if out is None else put_out(y, out)
 
@@ -112,6 +117,8 @@ def _logcumsumexp_formula(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> An
     # log(0) is the lowest finite number here: -inf would give inf - inf in the next derivative
     if not shape_of(x):
         return g
+    if is_complex_valued(x):
+        return exp(logcumsumexp_op(log(g) - y, dim=dim, reverse=not reverse) + x)
     nothing = dtypes.finfo(dtypes.from_numpy_dtype((x._array if isinstance(x, TensorBase) else x).dtype)).min
 
     def half(part: Any) -> Any:
@@ -122,8 +129,17 @@ def _logcumsumexp_formula(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> An
     return half(g) - half(-g)
 
 
-logcumsumexp_op: Op = Op("logcumsumexp", lambda x, *, dim, reverse=False: _scan(np.logaddexp, floating(x), dim, reverse),
-                     _logcumsumexp_formula)
+def _logcumsumexp(x: Any, *, dim: int, reverse: bool = False) -> Any:
+    if x.dtype.kind != "c" or not x.ndim:
+        return _scan(np.logaddexp, floating(x), dim, reverse)
+    y = x.copy()
+    rows = np.moveaxis(np.flip(y, dim) if reverse else y, dim, 0)
+    for i in range(1, len(rows)):
+        rows[i] = log_add(rows[i - 1], rows[i])
+    return y
+
+
+logcumsumexp_op: Op = Op("logcumsumexp", _logcumsumexp, _logcumsumexp_formula)
 
 
 @numpy_names
@@ -147,7 +163,7 @@ def _running(ufunc: np.ufunc) -> Callable[..., Any]:
         best = ufunc.accumulate(wide, axis=dim)
         steps = np.arange(x.shape[dim]).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
         hits = np.where((wide == best) | (wide != wide), steps, 0)  # the last of ties; NaN, which wins, equals nothing
-        return narrowed(best, x.dtype), np.maximum.accumulate(hits, axis=dim)
+        return row_major(narrowed(best, x.dtype)), row_major(np.maximum.accumulate(hits, axis=dim))
 
     return scan
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mytorch import dtypes
 from mytorch.inplace import apply_inplace
 from mytorch.ops.choices import kept_op, where
 from mytorch.ops.common import Op, apply, narrowed, put_out, require_tensor, widened
@@ -105,6 +106,9 @@ def _run(run: Any, name: str, x: Any, dim: int, index: Any, src: Any, reduce: st
     if reduce not in _UFUNCS:
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
     d = check_index(name, x, dim, index, src)
+    kind = x._array.dtype.kind
+    if (kind == "c" and reduce in ("amax", "amin")) or (kind == "b" and reduce == "mean"):
+        raise NotImplementedError(f"\"scatter_gather_tensor_cpu_reduce_{reduce}\" not implemented for '{dtypes.legacy_name(x.dtype)}'")
     if x._array.ndim == 0 or index._array.ndim == 0:  # a 0-d tensor counts as one entry
         y = _run(apply, name, x.clone().reshape(-1), 0, index.reshape(-1), src.reshape(-1), reduce, include_self).reshape(x._array.shape)
         return y if run is apply else x.copy_(y)
@@ -132,6 +136,8 @@ def scatter_reduce_(self: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 
 
 def _along(run: Any, x: Any, dim: int, index: Any, source: Any, reduce: str, include_self: bool) -> Any:
+    if x._array.dtype.kind in "bc":
+        raise NotImplementedError(f"\"index_func_\" not implemented for '{dtypes.legacy_name(x.dtype)}'")
     if reduce == "sum" or reduce not in _UFUNCS:
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     d = check_slices("index_add_", x, dim, index, source)

@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from mytorch import engine_state, errors
+from mytorch.node_names import titled
+from mytorch.ops.autocast import get_casting, in_float32
 from mytorch.ops.common import Op, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims
+from mytorch.ops.elementwise import clone_for
+from mytorch.ops.layout import row_major
 from mytorch.ops.views import (
     as_strided, as_strided_, as_strided_op, basic_op, broadcast_shapes, broadcast_tensors, broadcast_to, diagonal, diagonal_op,
     expand, expand_as, expand_op, flatten, fold_op, matrix_transpose, movedim, narrow, paste_diagonal_op, paste_op, permute,
@@ -53,7 +58,7 @@ def tile(input: Any, *sizes: Any, dims: Any = None) -> Any:  # noqa: A002
 
 
 flip_op: Op = Op("flip", lambda x, *, dims: np.flip(x, dims).copy(), lambda g, dims: flip_op(g, dims=dims))
-roll_op: Op = Op("roll", lambda x, *, shifts, dims: np.roll(x, shifts, dims),
+roll_op: Op = Op("roll", lambda x, *, shifts, dims: row_major(np.roll(x, shifts, dims)),
              lambda g, shifts, dims: roll_op(g, shifts=tuple(-s for s in shifts), dims=dims))
 
 
@@ -81,7 +86,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:  # noqa: A002
     """Elements shifted along dimensions; what leaves at one end enters at the other. Derivative: g shifted back."""
     steps = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     if dims is None or dims == ():
-        return reshape(roll(reshape(input, -1), steps, (0,)), input._array.shape)
+        return titled(reshape(roll(reshape(input, -1), steps, (0,)), input._array.shape), "roll")
     found = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(found) != len(steps):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(found)}")
@@ -109,7 +114,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:  # noqa:
 def _triangle_of(x: Any, *, diagonal: int, lower: bool) -> Any:
     rows, columns = x.shape[-2:]
     inside = np.tri(rows, columns, diagonal if lower else diagonal - 1, dtype=np.bool_) == lower
-    return np.where(inside, x, np.zeros((), x.dtype))
+    return row_major(np.where(inside, x, np.zeros((), x.dtype)))
 
 
 triangle_op: Op = Op("tril", _triangle_of, lambda g, diagonal, lower: triangle_op(g, diagonal=diagonal, lower=lower))
@@ -119,8 +124,8 @@ def _triangle(name: str, x: Any, diagonal: int, lower: bool, out: Any) -> Any:
     require_tensor(name, x)
     if x._array.ndim < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    y = apply(triangle_op, (x,), {"diagonal": diagonal, "lower": lower})
-    return y if out is None else put_out(y, out)
+    y = apply(triangle_op if lower else triangle_op.variant("triu"), (x,), {"diagonal": diagonal, "lower": lower})
+    return y if out is None else put_out(y, out, True)
 
 
 def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:  # noqa: A002
@@ -164,14 +169,18 @@ def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:  # noqa: A00
         y = globals()["diagonal"](input, diagonal).clone()
     else:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input._array.ndim}D")
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def trace(input: Any) -> Any:  # noqa: A002
     """The sum of the diagonal of a matrix. Derivative: g on the diagonal."""
+    if get_casting() is not None:
+        input, = in_float32(input)  # noqa: A001
     if input._array.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._array.ndim}")
-    return diagonal(input).sum()
+    if input._array.dtype.kind == "b":
+        raise NotImplementedError("\"trace\" not implemented for 'Bool': convert with .long()")
+    return titled(diagonal(input).sum(), "trace")
 
 
 def diagflat(input: Any, offset: int = 0) -> Any:  # noqa: A002
@@ -190,21 +199,41 @@ def _written(input: Any, part: Any, src: Any, name: str) -> Any:  # noqa: A002
 
 def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:  # noqa: A002
     """A copy with `src` at one index of a dimension. Derivative: g elsewhere; g there."""
-    y = input.clone()
+    y = clone_for(input, src)
     return _written(y, select(y, dim, index), src, "select_scatter")
 
 
 def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:  # noqa: A002
     """A copy with `src` in a slice of a dimension. Derivative: g elsewhere; g there."""
-    y = input.clone()
+    y = clone_for(input, src)
     d = wrap_dim(dim, y._array.ndim)
     return _written(y, y[(slice(None),) * d + (slice(start, end, step),)], src, "slice_scatter")
 
 
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:  # noqa: A002
     """A copy with `src` on a diagonal. Derivative: g elsewhere; g there."""
-    y = input.clone()
+    y = clone_for(input, src)
     return _written(y, diagonal(y, offset, dim1, dim2), src, "diagonal_scatter")
+
+
+def fill_diagonal_(self: Any, fill_value: float, wrap: bool = False) -> Any:
+    """Write one number on the main diagonal: x[i, ..., i]. Derivative: g elsewhere.
+
+    Args:
+        wrap: in a tall matrix, begin again one row below where the diagonal ended.
+    Raises:
+        RuntimeError: for a tensor of fewer than two dimensions, or more than two that are not of one size.
+    """
+    if not isinstance(fill_value, (int, float, complex, np.generic)):
+        raise errors.type_error("fill_diagonal_", "fill_value", 1, "Number", fill_value)
+    shape = self._array.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"dimensions must larger than 1, but got a tensor of shape {list(shape)}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError(f"all dimensions of input must be of equal length, but got {list(shape)}")
+    inside = np.zeros(shape, np.bool_)
+    np.fill_diagonal(inside, True, wrap)
+    return self.masked_fill_(engine_state.wrap(inside), fill_value)
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
@@ -268,6 +297,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}: expected 'constant', 'reflect', 'replicate' or 'circular'")
     y = input
+    if get_casting() is not None and (mode == "replicate" or (mode == "reflect" and len(pairs) < 3)):
+        y, = in_float32(input)
     for i, (before, after) in enumerate(pairs):
         if before or after:
             d = ndim - 1 - i

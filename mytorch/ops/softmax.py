@@ -8,6 +8,7 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
+from mytorch.grad_mode import by_example
 from mytorch.ops.common import Op, apply, narrowed, put_out, require_tensor, widened, wrap_dim
 from mytorch.ops.elementwise import exp, neg
 from mytorch.ops.random import exponential_
@@ -47,7 +48,7 @@ def softmax_forward(x: Any, *, dim: int) -> Any:
     if wide.ndim == 0:
         return narrowed(np.asarray(wide - wide + 1), x.dtype)
     # subtract the largest: exp overflows float32 above 88
-    y = np.subtract(wide, largest(wide, dim), out=...)
+    y = np.subtract(wide, largest(wide, dim), out=..., order="C")
     np.exp(y, out=y)
     y /= total(y, dim)
     return narrowed(y, x.dtype)
@@ -68,7 +69,7 @@ def log_softmax_forward(x: Any, *, dim: int) -> Any:
     wide = widened(x)
     if wide.ndim == 0:
         return narrowed(np.asarray(wide - wide), x.dtype)
-    y = np.subtract(wide, largest(wide, dim), out=...)
+    y = np.subtract(wide, largest(wide, dim), out=..., order="C")
     y -= np.log(total(np.exp(y), dim))
     return narrowed(y, x.dtype)
 
@@ -170,9 +171,10 @@ def functional_log_softmax(input: Any, dim: int | None = None, _stacklevel: int 
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: dtypes.dtype | None = None) -> Any:  # noqa: A002
     """softmax(-x): the smallest element gets the most."""
     dim = _legacy_dim("softmin", input, dim, _stacklevel)
-    return _along("softmax", softmax_op, neg(converted(input, dtype)), dim, None)
+    return _along("softmax", softmax_op, converted(neg(input), dtype), dim, None)
 
 
+@by_example
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
     """A sample of the Gumbel-softmax distribution: softmax((logits + noise) / tau), noise = -log(exponential draws).
 

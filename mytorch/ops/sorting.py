@@ -9,10 +9,12 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes
+from mytorch.grad_mode import by_example
 from mytorch.ops import return_types
-from mytorch.ops.common import Op, TensorBase, apply, as_operand, narrowed, put_out, require_tensor, result_dtype, widened
-from mytorch.ops.extrema import chosen_grad, chosen_grad_of, put_outs
+from mytorch.ops.common import Op, TensorBase, apply, as_operand, cast, narrowed, put_out, require_tensor, result_dtype, widened
+from mytorch.ops.extrema import chosen_grad, chosen_grad_of, put_outs, refuse_complex
 from mytorch.ops.sums import numpy_names, one_dim
+from mytorch.ops.views import refuse_overlap
 
 __mytorch__ = True
 
@@ -123,11 +125,14 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: A
     Derivative: g at the index chosen.
     """
     d = one_dim("kthvalue", input, dim)
+    refuse_complex("kthvalue_cpu", input, "bc")
     shape = input._array.shape or (1,)
     if shape[d] == 0:
         raise IndexError(f"kthvalue(): Expected reduction dim {d} to have non-zero size.")
     if not 1 <= k <= shape[d]:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
+    if out is not None:
+        refuse_overlap(out[0], [input])
     found = return_types.kthvalue(apply(_kthvalue_op, (input,), {"k": int(k), "dim": d, "keepdim": keepdim}))
     return found if out is None else put_outs(found, out)
 
@@ -166,6 +171,8 @@ _unique_consecutive_op = Op("unique_consecutive", _unique_consecutive, _no_deriv
 
 def _distinct(name: str, op: Op, x: Any, return_inverse: bool, return_counts: bool, dim: int | None) -> Any:
     d = None
+    if isinstance(x, TensorBase):
+        refuse_complex("unique", x)
     if dim is None:
         require_tensor(name, x)
     else:
@@ -210,13 +217,15 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:  # n
         x = input if input._array.ndim else input.reshape(1)
         return tuple(apply(_nonzero_op, (x,)).unbind(1))
     y = apply(_nonzero_op, (input,))
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 def _searchsorted(sequence: Any, values: Any, sorter: Any, *, right: bool, np_dtype: Any) -> Any:
     inner = result_dtype(sequence, values).np if isinstance(values, ndarray) and values.ndim else sequence.dtype
     if inner.kind in "iu" and np.asarray(values).dtype.kind == "f":
         inner = np.dtype(np.float64)
+    if not isinstance(values, ndarray):
+        values = cast(np.asarray(values), inner)
     sequence, values = widened(as_operand(sequence, inner)), widened(as_operand(values, inner))
     if sorter is not None:
         sequence = np.take_along_axis(sequence, sorter, -1)
@@ -249,6 +258,7 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
     if side == "left" and right:
         raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was "
                            "True")
+    refuse_complex("searchsorted_out_cpu", sorted_sequence, "bc")
     boundaries = sorted_sequence._array.shape
     shape = input._array.shape if isinstance(input, TensorBase) else ()
     if len(boundaries) > 1 and boundaries[:-1] != shape[:-1]:
@@ -281,6 +291,9 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     if not isinstance(elements, TensorBase) and not isinstance(test_elements, TensorBase):
         raise TypeError("isin(): expected a Tensor as elements or as test_elements, got "
                         f"{type(elements).__name__} and {type(test_elements).__name__}")
+    for x in (elements, test_elements):
+        if isinstance(x, TensorBase) and x._array.dtype.kind in "bc":
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))}")
     return apply(_isin_op, (elements, test_elements), {"invert": invert})
 
 
@@ -325,13 +338,18 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:  # noq
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
     values = widened(x).reshape(-1)
     values = values[(values >= low) & (values <= high)]
-    places = ((values - low) * bins / (high - low)).astype(np.int64)
+    # each step rounded to x's dtype, as in torch: a 16-bit number near an edge falls into the bin that its 16-bit quotient names
+    steps: Any = narrowed(values - np.asarray(low, values.dtype), x.dtype)
+    steps = narrowed(widened(steps) * bins, x.dtype)
+    width = widened(narrowed(np.asarray(high - low, values.dtype), x.dtype))
+    places = widened(narrowed(widened(steps) / width, x.dtype)).astype(np.int64)
     return narrowed(np.bincount(np.minimum(places, bins - 1), minlength=bins).astype(widened(x).dtype), x.dtype)
 
 
 _histc_op = Op("histc", _histc, None)
 
 
+@by_example
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: Any = None) -> Any:  # noqa: A002
     """How many elements fall into each of `bins` equal parts of [min, max]; of x's own range where min = max.
 

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes, errors
+from mytorch.grad_mode import by_example
+from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import exp, isnan, kept_op, lerp, pow, sgn, where  # noqa: A004
 from mytorch.ops.extrema import tie_share
 from mytorch.ops.index import gather
+from mytorch.ops.layout import row_major
 from mytorch.ops.sorting import sort
 from mytorch.ops.sums import Dims, converted, count, kept_shape, left_shape, mean, mean_op, numpy_names, one_dim, reduced_dims, refused, spread
 
@@ -30,7 +33,7 @@ def _var(x: Any, *, dim: Dims, keepdim: bool, correction: float) -> Any:
     offset -= np.true_divide(np.add.reduce(offset, axis=dim, keepdims=True), n)
     squares = offset.real ** 2 + offset.imag ** 2 if offset.dtype.kind == "c" else offset * offset
     y = np.add.reduce(np.asarray(squares), axis=dim, keepdims=keepdim, out=...)
-    return narrowed(np.true_divide(y, max(freedom, 0), out=...), x.dtype)
+    return narrowed(np.true_divide(y, max(freedom, 0), out=..., order="C"), x.dtype)
 
 
 def _var_formula(g: Any, x: Any, dim: Dims, keepdim: bool, correction: float) -> Any:
@@ -63,7 +66,8 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correc
     correction = (1 if unbiased in (None, True) else 0) if correction is None else correction
     dims = reduced_dims(name, x, dim)
     if x._array.dtype.kind in "biu":
-        raise RuntimeError(f"{name if 'mean' in name else 'std and var'} only support floating point and complex dtypes")
+        raise RuntimeError(f"{name if 'mean' in name else 'std and var'} only support floating point and complex dtypes, got "
+                           f"{dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))}: convert with .float()")
     if count(x._array.shape, dims) - correction <= 0 and math.prod(kept_shape(x._array.shape, dims)):
         import warnings
         warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
@@ -123,7 +127,7 @@ def _logsumexp(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     top = np.maximum.reduce(wide.real, axis=dim, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0).astype(wide.real.dtype)  # inf - inf would be NaN
     total = np.add.reduce(np.exp(wide - top), axis=dim, keepdims=True)
-    y = np.asarray(np.log(total) + top)
+    y = row_major(np.asarray(np.log(total) + top))
     if not keepdim:
         y = y.reshape(left_shape(x.shape, dim))
     return narrowed(y, x.dtype)
@@ -157,7 +161,7 @@ def _vector_norm(x: Any, *, ord: float, dim: Dims, keepdim: bool) -> Any:  # noq
         y = y.reshape(kept_shape(x.shape, None)) if keepdim else y
     else:
         y = _norm_of_sizes(np.abs(wide), ord, dim, keepdim)
-    return narrowed(np.asarray(y, wide.real.dtype), x.dtype)
+    return narrowed(row_major(np.asarray(y, wide.real.dtype)), x.dtype)
 
 
 def _norm_of_sizes(size: Any, ord: float, dim: Any, keepdim: bool) -> Any:  # noqa: A002
@@ -184,13 +188,13 @@ def _vector_norm_formula(g: Any, x: Any, y: Any, ord: float, dim: Dims, keepdim:
     if abs(ord) == math.inf:
         return g * tie_share(absolute(x), y, dim=dim, keepdim=keepdim) * sgn(x)
     y = spread(y, shape, dim, keepdim)
+    zero = y == 0
     if ord == 2:
-        zero = y == 0
         return kept_op(x * (g / (y + zero)), ~zero)
     # sgn(x) |x|^(p-1) y^(1-p), 0 where the norm is 0, or where |x|^(p-1) is infinite at 0
     size = absolute(x)
-    slope = pow(size, ord - 1) * (g / pow(y, ord - 1))
-    return sgn(x) * kept_op(slope, (y != 0) & ((size != 0) | (ord >= 1)))
+    slope = pow(size, ord - 1) * (g / pow(y + zero, ord - 1))
+    return sgn(x) * kept_op(slope, ~zero & ((size != 0) | (ord >= 1)))
 
 
 _vector_norm_op = Op("linalg_vector_norm", _vector_norm, _vector_norm_formula, holomorphic=False)
@@ -213,6 +217,8 @@ def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, 
 
 def _norm(name: str, x: Any, ord: float, dim: Any, keepdim: bool, dtype: Any, out: Any) -> Any:  # noqa: A002
     dims = reduced_dims(name, x, dim)
+    if isinstance(ord, str):
+        raise errors.type_error(name.replace(".", "_"), "ord", 2, "Number", ord)
     x = converted(x, dtype)
     array = x._array
     if array.dtype.kind in "biu":
@@ -226,21 +232,24 @@ def _norm(name: str, x: Any, ord: float, dim: Any, keepdim: bool, dtype: Any, ou
                 raise RuntimeError(f"{name} cannot compute the {ord:g} norm on the dimension {d} because this dimension is empty "
                                    "and the operation does not have an identity")
     y = apply(_vector_norm_op, (x,), {"ord": float(ord), "dim": dims, "keepdim": keepdim})
-    return y if out is None else put_out(y, out)
+    return y if out is None else put_out(y, out, True)
 
 
 @numpy_names
 def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,  # noqa: A002
          dtype: dtypes.dtype | None = None) -> Any:
-    """`vector_norm` of order p under its old name; 'fro' is p = 2.
+    """`vector_norm` of order p under its old name; 'fro' is p = 2, and 'nuc' the sum of the singular values of matrices.
 
     Raises:
-        NotImplementedError: for p='nuc'.
+        RuntimeError: for another word, or 'nuc' of anything but matrices.
     """
     if p == "nuc":
-        raise NotImplementedError("norm(p='nuc') is not supported: p may be a number, 'fro' or None")
+        from mytorch.ops.matrix_functions import matrix_norm
+        require_tensor("norm", input)
+        dims = tuple(range(input._array.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+        return matrix_norm(input, "nuc", dims, keepdim, dtype=dtype, out=out)
     if isinstance(p, str) and p != "fro":
-        raise RuntimeError(f"norm(): p is {p!r}; expected a number, 'fro' or None")
+        raise RuntimeError(f"norm(): p is {p!r}; expected a number, 'fro', 'nuc' or None")
     return _norm("linalg.vector_norm", input, 2.0 if p is None or p == "fro" else p, dim, keepdim, dtype, out)
 
 
@@ -257,6 +266,8 @@ _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 @numpy_names
+@by_example
+@full_precision
 def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",  # noqa: A002
              out: Any = None) -> Any:
     """The q-th quantiles (q between 0 and 1, a number or a 1-d tensor) of all elements or along a dimension; NaN wins.
@@ -271,6 +282,8 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
 
 
 @numpy_names
+@by_example
+@full_precision
 def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",  # noqa: A002
                 out: Any = None) -> Any:
     """`quantile` of the elements that are not NaN."""

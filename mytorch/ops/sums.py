@@ -11,8 +11,11 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.backends import kernel
+from mytorch.node_names import titled
+from mytorch.ops.autocast import get_casting, in_float32
 from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims
 from mytorch.ops.elementwise import isnan, kept_op, to_dtype, where
+from mytorch.ops.layout import row_major
 from mytorch.ops.shape import expand_op, permute_op, shape_of
 
 __mytorch__ = True
@@ -107,15 +110,21 @@ def reduce_sum(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     """Sum over dimensions. Integers and bools add up in int64, 16-bit floats in float32."""
     kind = x.dtype
     if kind is FLOAT32 and dim is not None and x.size >= _LONG and dim[0] != x.ndim - 1 and x.shape[dim[0]] >= _LONG:
-        return np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=FLOAT64, out=...).astype(FLOAT32)
-    if kind is FLOAT32 or kind is FLOAT64 or kind.kind == "c":
-        return np.add.reduce(x, axis=dim, keepdims=keepdim, out=...)
+        return row_major(np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=FLOAT64, out=...).astype(FLOAT32))
+    if kind is FLOAT32 or kind is FLOAT64 or kind.char in "fdFD":  # a dtype that was pickled is equal, yet another object
+        y = np.add.reduce(x, axis=dim, keepdims=keepdim, out=...)
+        return y if y.ndim < 2 else row_major(y)
     if kind.kind in "biu":
-        return np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=np.int64, out=...)
+        return row_major(np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=np.int64, out=...))
     return narrowed(reduce_sum.reference(widened(x), dim=dim, keepdim=keepdim), kind)
 
 
 sum_op: Op = Op("sum", reduce_sum, lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
+
+
+def out_dtype(dtype: dtypes.dtype | None, out: Any) -> dtypes.dtype | None:
+    """The dtype to sum or multiply in: the one asked for, else that of `out`."""
+    return out.dtype if dtype is None and isinstance(out, TensorBase) else dtype  # type: ignore[attr-defined]
 
 
 def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None,  # noqa: A001, A002
@@ -133,6 +142,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dty
     Derivative: g, repeated.
     """
     dims = reduced_dims("sum", input, dim if axis is None else axis)
+    dtype = out_dtype(dtype, out)
     y = apply(sum_op, (converted(input, dtype),), {"dim": dims, "keepdim": keepdim or keepdims})
     if dtype is not None:
         y = converted(y, dtype)
@@ -177,7 +187,7 @@ def _without_nan(x: Any) -> Any:
 def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None, out: Any = None) -> Any:  # noqa: A002
     """`sum` with NaN counted as 0. Derivative: g, repeated, 0 where x is NaN."""
     require_tensor("nansum", input)
-    return sum(_without_nan(converted(input, dtype)), dim, keepdim, dtype=dtype, out=out)
+    return titled(sum(_without_nan(converted(input, dtype)), dim, keepdim, dtype=dtype, out=out), "nansum")
 
 
 @numpy_names
@@ -219,7 +229,7 @@ def from_last(x: Any, dim: int) -> Any:
 
 def _prod(x: Any, *, dim: int | None, keepdim: bool) -> Any:
     wanted = np.int64 if x.dtype.kind in "biu" else None
-    return narrowed(np.multiply.reduce(widened(x), axis=dim, keepdims=keepdim, dtype=wanted, out=...), x.dtype)
+    return narrowed(row_major(np.multiply.reduce(widened(x), axis=dim, keepdims=keepdim, dtype=wanted, out=...)), x.dtype)
 
 
 def _prod_formula(g: Any, x: Any, dim: int | None, keepdim: bool) -> Any:
@@ -264,6 +274,9 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: dt
     """
     d = None if dim is None else one_dim("prod", input, dim)
     require_tensor("prod", input)
+    if get_casting() is not None and out is None:
+        input, = in_float32(input)  # noqa: A001
+    dtype = out_dtype(dtype, out)
     x = converted(input, dtype)
     y = converted(apply(prod_op, (x,), {"dim": d if x._array.ndim else None, "keepdim": keepdim}), dtype)
     return y if out is None else put_out(y, out)

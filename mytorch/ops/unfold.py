@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mytorch.ops.autocast import without_autocast
 from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.conv import output_size
 from mytorch.ops.elementwise import add
@@ -112,6 +113,7 @@ def _blocks(size: Ints, geometry: dict[str, Ints]) -> Ints:
     return output_size(size, geometry["kernel_size"], geometry["stride"], geometry["padding"], geometry["dilation"])
 
 
+@without_autocast
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """y[o] = input1^T weight[o] input2 + bias[o]. Shape: (*, I), (*, J), weight (O, I, J), bias (O) -> (*, O).
 

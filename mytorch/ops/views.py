@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from mytorch import engine_state
+from mytorch import engine_state, errors
 from mytorch.autograd_engine import register, requires_grad
 from mytorch.engine_state import state
-from mytorch.ops.common import FLOAT16, Op, TensorBase, apply, bump, narrowed, widened, wrap_dim, wrap_dims
+from mytorch.ops.common import FLOAT16, Op, TensorBase, apply, bump, narrowed, require_tensor, widened, wrap_dim, wrap_dims
 
 __mytorch__ = True
 
@@ -22,8 +23,10 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return x._array.shape if isinstance(x, TensorBase) else np.shape(x)
 
 
-def size_error(error: ValueError, *operands: Any) -> Exception:
-    """torch's error for operands that do not broadcast, in place of NumPy's; any other error as it is."""
+def size_error(error: ValueError | MemoryError, *operands: Any) -> Exception:
+    """torch's error for operands that do not broadcast, or whose result has no room, in place of NumPy's; any other error as it is."""
+    if isinstance(error, MemoryError):
+        return errors.no_memory("pointwise operation", error)
     shapes = [np.shape(x) for x in operands]
     ndim = max(len(shape) for shape in shapes)
     padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
@@ -45,6 +48,7 @@ def zeros_for(like: Any, shape: tuple[int, ...]) -> Any:
 
 def refuse_overlap(out: Any, inputs: Sequence[Any]) -> None:
     """RuntimeError if elements of `out` share memory with each other or with an input."""
+    require_tensor("out", out, "out", 1)
     if any(s == 0 and n > 1 for s, n in zip(out._array.strides, out._array.shape, strict=True)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                            "Please clone() the tensor before performing the operation.")
@@ -90,7 +94,11 @@ def sizes_of(args: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
         args = (named,)
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    return tuple(int(a) for a in args)
+    try:
+        return tuple(index(a) for a in args)
+    except TypeError:
+        odd = next(a for a in args if not hasattr(a, "__index__"))
+        raise TypeError(f"sizes must be a tuple of ints, not {type(odd).__name__}: got {odd!r}") from None
 
 
 def expand(input: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:  # noqa: A002
@@ -129,6 +137,8 @@ def sum_to_size(input: Any, *size: Any) -> Any:  # noqa: A002
         RuntimeError: if that shape does not expand to the input's.
     """
     shape = sizes_of(size)
+    if input._array.dtype.kind in "biu" and (shape != input._array.shape or not shape):
+        input = input.long()  # sums of integers are int64
     try:
         return apply(sum_to, (input,), {"shape": shape}) if shape != input._array.shape else input
     except ValueError:
@@ -169,6 +179,10 @@ def broadcast_shapes(*shapes: Any) -> Any:
 # ---- reshape and its relatives ------------------------------------------------------------------------------------------------
 
 reshape_op: Op = Op("view", lambda x, *, shape: x.reshape(shape), lambda g, x_shape: reshape_op(g, shape=x_shape), view=True)
+
+
+_unsqueeze_op, _squeeze_op = reshape_op.variant("unsqueeze"), reshape_op.variant("squeeze")
+_squeeze_dim_op, _squeeze_dims_op = reshape_op.variant("squeeze_dim"), reshape_op.variant("squeeze_dims")
 
 
 def _resolved(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -281,16 +295,21 @@ def squeeze(input: Any, dim: Any = None) -> Any:  # noqa: A002
     if dim is None:
         gone = {i for i, size in enumerate(shape) if size == 1}
     else:
-        dims = (dim,) if isinstance(dim, (int, np.integer)) else dim
-        gone = {d for d in (wrap_dim(int(d), len(shape)) for d in dims) if shape and shape[d] == 1}
-    return apply(reshape_op, (input,), {"shape": tuple(size for i, size in enumerate(shape) if i not in gone)})
+        dims = [wrap_dim(dim, len(shape))] if type(dim) is int else [wrap_dim(d, len(shape)) for d in sizes_of((dim,))]
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"dim {next(d for d in dims if dims.count(d) > 1)} appears multiple times in the list of dims")
+        gone = {d for d in dims if shape and shape[d] == 1}
+    op = _squeeze_op if dim is None else _squeeze_dims_op if isinstance(dim, (tuple, list)) else _squeeze_dim_op
+    return apply(op, (input,), {"shape": tuple(size for i, size in enumerate(shape) if i not in gone)})
 
 
 def unsqueeze(input: Any, dim: int) -> Any:  # noqa: A002
     """A dimension of size 1 inserted at `dim`. Derivative: g in the old shape."""
     shape = input._array.shape
+    if not hasattr(dim, "__index__"):
+        raise errors.type_error("unsqueeze", "dim", 1, "int", dim)
     d = wrap_dim(int(dim), len(shape) + 1)
-    return apply(reshape_op, (input,), {"shape": (*shape[:d], 1, *shape[d:])})
+    return apply(_unsqueeze_op, (input,), {"shape": (*shape[:d], 1, *shape[d:])})
 
 
 def _refuse_shape_change(x: Any) -> None:
@@ -307,6 +326,9 @@ def _refuse_shape_change(x: Any) -> None:
 
 def _set_shape_inplace(x: Any, fresh: Any) -> Any:
     """Give x the shape of a fresh view of it. The old shape lives on in a hidden root, on which x is that view from now on."""
+    if hasattr(x, "_full"):  # inside vmap: so with the whole batch
+        _set_shape_inplace(x._full, fresh._full)
+        return x
     _refuse_shape_change(x)
     if x._edge is None and x._requires_grad:
         if state.grad_enabled:
@@ -320,6 +342,8 @@ def _set_shape_inplace(x: Any, fresh: Any) -> Any:
         root._edge, root._storage = x._edge, fresh._storage
         fresh._view.root, fresh._view.refusal = root, None
     x._array, x._edge, x._view, x._storage = fresh._array, fresh._edge, fresh._view, fresh._storage
+    if hasattr(fresh, "_tangents"):
+        x._tangents = fresh._tangents
     bump(x)
     return x
 
@@ -359,6 +383,9 @@ def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
 permute_op: Op = Op("permute", lambda x, *, dims: x.transpose(dims), lambda g, dims: permute_op(g, dims=_inverse(dims)), view=True)
 
 
+_transpose_op, _t_op = permute_op.variant("transpose"), permute_op.variant("t")
+
+
 def permute(input: Any, *order: Any, dims: Any = None) -> Any:  # noqa: A002
     """The dimensions in another order, a view. Derivative: g in the old order."""
     order = sizes_of(order, dims)
@@ -379,14 +406,15 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
     dims = list(range(ndim))
     if ndim:
         dims[a], dims[b] = dims[b], dims[a]
-    return apply(permute_op, (input,), {"dims": tuple(dims)})
+    return apply(_transpose_op, (input,), {"dims": tuple(dims)})
 
 
 def t(input: Any) -> Any:  # noqa: A002
     """The transpose of a matrix; a tensor of fewer dimensions itself."""
+    require_tensor("t", input)
     if input._array.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._array.ndim}D")
-    return transpose(input, 0, max(input._array.ndim - 1, 0))
+    return apply(_t_op, (input,), {"dims": tuple(reversed(range(input._array.ndim)))})
 
 
 def reversed_dims(input: Any) -> Any:  # noqa: A002

@@ -159,8 +159,11 @@ def _read(file: BinaryIO, restore: Any, mapped: bool, encoding: str) -> Any:
     if not head:
         raise EOFError("ran out of input: the file is empty")
     if not head.startswith(legacy.MAGIC):
-        raise RuntimeError(f"Invalid magic number; corrupt file? It starts with {head[:8]!r}: not a zip archive, nor torch's "
-                           "format before 1.6. Tar files of torch 0.1 and plain pickles are not read; convert them with torch")
+        from pickle import UnpicklingError
+
+        kind = RuntimeError if head.startswith(b"\x80") else UnpicklingError  # a plain pickle, or no weights at all
+        raise kind(f"Invalid magic number; corrupt file? It starts with {head[:8]!r}: not a zip archive of weights, nor torch's "
+                   "format before 1.6. Tar files of torch 0.1 and plain pickles are not read; convert them with torch")
     reader = legacy.LegacyFile(file.read(), restore, encoding)
     result = reader.load()
     file.seek(start + reader.position)  # several objects may follow each other in one stream

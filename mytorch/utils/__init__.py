@@ -7,8 +7,11 @@ from typing import Any
 __mytorch__ = True
 
 
+_ROOMS = frozenset({"_pytree", "benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "hooks", "tensorboard"})
+
+
 def __getattr__(name: str) -> Any:
-    if name not in ("data", "dlpack", "tensorboard"):
+    if name not in _ROOMS:
         raise AttributeError(f"module 'mytorch.utils' has no attribute '{name}': if torch has it, it is not supported yet")
     import importlib
     return importlib.import_module(f"mytorch.utils.{name}")

@@ -88,7 +88,6 @@ INDEX = mytorch.tensor([0, 1])
         (lambda w: F.embedding(mytorch.tensor([0.5]), w), RuntimeError, "scalar types: Long, Int; but got torch.FloatTensor"),
         (lambda w: F.embedding(INDEX, w[0]), RuntimeError, "'weight' must be 2-D"),
         (lambda w: F.embedding(INDEX, w, padding_idx=5), AssertionError, "Padding_idx must be within num_embeddings"),
-        (lambda w: F.embedding(INDEX, w, sparse=True), NotImplementedError, "embedding(sparse=True) is not supported"),
         (lambda w: F.embedding_bag(INDEX, w), ValueError, "offsets has to be a 1D Tensor but got None"),
         (lambda w: F.embedding_bag(INDEX[None], w, INDEX), ValueError, "if input is 2D, then offsets has to be None"),
         (lambda w: F.embedding_bag(INDEX, w, mytorch.tensor([1])), RuntimeError, "offsets[0] has to be 0"),

@@ -44,8 +44,8 @@ def test_first_and_second_derivatives_are_numerically_right(name):
 OPS = {
     "batch_norm": (norm._batch_norm_op, (None, None), {"training": True, "eps": 1e-5}),
     "batch_norm in evaluation": (norm._batch_norm_op, "running", {"training": False, "eps": 1e-5}),
-    "group_norm": (norm._group_norm_op, (), {"groups": 2, "eps": 1e-5}),
-    "layer_norm": (norm._layer_norm_op, (), {"shape": (4, 3), "eps": 1e-5}),
+    "group_norm": (norm.group_norm_op, (), {"groups": 2, "eps": 1e-5}),
+    "layer_norm": (norm.layer_norm_op, (), {"shape": (4, 3), "eps": 1e-5}),
     "rms_norm": (norm._rms_norm_op, (), {"shape": (4, 3), "eps": 1e-5}),
 }
 

@@ -156,7 +156,7 @@ def test_an_empty_batch_gives_an_empty_output():
         (lambda x: F.max_pool2d(x > 0, 2), NotImplementedError, "\"max_pool2d\" not implemented for 'Bool'"),
         (lambda x: F.max_pool2d(3, 2), TypeError, "argument 'input' (position 1) must be Tensor, not int"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=0), RuntimeError, "divisor must be not zero"),
-        (lambda x: F.adaptive_avg_pool2d(x, (2, 2, 2)), RuntimeError, "output_size must be an int"),
+        (lambda x: F.adaptive_avg_pool2d(x, (2, 2, 2)), RuntimeError, "adaptive_avg_pool2d: output_size must be 2"),
         (lambda x: F.adaptive_avg_pool2d(x, -1), RuntimeError, "greater than or equal to 0 but received [-1, -1]"),
         (lambda x: F.adaptive_avg_pool2d(x.long(), 2), NotImplementedError, "not implemented for 'Long'"),
         (lambda x: F.adaptive_avg_pool2d(x[..., :0], 2), RuntimeError, "with dimension 3 being empty"),

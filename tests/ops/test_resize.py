@@ -95,7 +95,6 @@ def test_bilinear_is_a_form_per_output():
         (lambda x: F.interpolate(x, size=3, mode="linear"), NotImplementedError, "Got 4D input, but linear mode needs 3D input"),
         (lambda x: F.interpolate(x, size=3, align_corners=True), ValueError, "align_corners option can only be set with"),
         (lambda x: F.interpolate(x, size=0), RuntimeError, "Input and output sizes should be greater than 0"),
-        (lambda x: F.interpolate(x, size=3, mode="bilinear", antialias=True), NotImplementedError, "antialias=True"),
         (lambda x: F.interpolate(x.long(), size=3), NotImplementedError, "not implemented for 'Long'"),
         (lambda x: F.pixel_shuffle(x, 3), RuntimeError, "input.size(-3)=4 is not divisible by 9"),
         (lambda x: F.pixel_unshuffle(x, 2), RuntimeError, "expects width to be divisible by downscale_factor"),

@@ -2,10 +2,11 @@
 
 From the root of the repository, with torch, expecttest and hypothesis installed:
 
-    PYTHONPATH=. python tests/parity/op_db_runner.py --ops mul,add --markdown
+    PYTHONPATH=. python tests/parity/op_db_runner.py --ops mul,add --failures 3
 
-prints one line per operation: passed / tried for each kind of check. Without --ops it runs every operation that mytorch has;
---samples 6 limits the sample inputs per operation and dtype, --failures prints what went wrong.
+prints one line per operation: passed / tried for each kind of check, and what went wrong. Without --ops it runs every operation
+that mytorch has; --samples 6 limits the sample inputs per operation and dtype, --seed gives them other values, --dtypes other
+dtypes. --markdown runs everything and prints the page of the documentation about compatibility, docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -16,35 +17,36 @@ import warnings
 from collections import defaultdict
 from types import FunctionType
 
-import numpy as np
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
 import mytorch
-from mytorch.dtypes import BFLOAT16_NP
-from mytorch.tensor import _wrap
+from tests.parity.op_db_values import (
+    Mismatch,
+    Unconvertible,
+    as_float64,
+    attribute,
+    check_equal,
+    check_gradients,
+    check_rounded,
+    flat,
+    fresh,
+    to_mytorch,
+)
 
 KINDS = ("forward", "grad", "gradgrad", "method", "inplace", "errors")
-DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool)
-TOLERANCES = {torch.float32: (1e-4, 1e-5), torch.complex64: (1e-4, 1e-5), torch.float64: (1e-7, 1e-7), torch.complex128: (1e-7, 1e-7),
-              torch.float16: (4e-3, 1e-3), torch.bfloat16: (2e-2, 1e-2)}
+DTYPES = (torch.float64, torch.complex128, torch.float32, torch.int64, torch.bool)
+EVERY_DTYPE = (*DTYPES, torch.complex64, torch.float16, torch.bfloat16, torch.int32, torch.int16, torch.int8, torch.uint8)
 UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted", "resize_", "resize_as_"}
 ANY_PLACE = {"sort", "argsort", "topk", "mode", "kthvalue", "median", "nanmedian"}  # among equal entries torch takes any
+# Factors that are determined up to a sign or a phase: compared after the function with which op_db makes them comparable.
+UP_TO_PHASE = {"linalg.eig", "linalg.eigh", "linalg.svd", "svd", "svd_lowrank", "pca_lowrank"}
 MOST_SAMPLES = 400  # of one operation and dtype that are generated at all
 
 
 def full_name(op):
     """The name of a row: 'norm/fro' for the variant 'fro' of norm."""
     return f"{op.name}/{op.variant_test_name}" if op.variant_test_name else op.name
-
-
-def attribute(root, path):
-    """The attribute that a dotted path names, or None."""
-    for part in path.split("."):
-        root = getattr(root, part, None)
-        if root is None:
-            return None
-    return root
 
 
 def counterpart(op):
@@ -54,6 +56,8 @@ def counterpart(op):
         found = None if "." in op.name else getattr(mytorch.Tensor, op.name, None)
     if found is None and op.inplace_variant is not None:  # 'uniform' stands for Tensor.uniform_
         found = getattr(mytorch.Tensor, f"{op.name}_", None)
+    if found is None and getattr(op.op, "__name__", None) == op.name.lstrip("_"):  # '_segment_reduce' stands for torch.segment_reduce
+        found = attribute(mytorch, op.op.__name__)
     if found is None:
         return None
     if not isinstance(op.op, FunctionType) or op.op.__name__ != "<lambda>":
@@ -67,123 +71,6 @@ def seeded(function, *args, **kwargs):
     """What `wrapper_set_seed` of op_db does for torch."""
     mytorch.manual_seed(42)
     return function(*args, **kwargs)
-
-
-# ---- from torch to mytorch and back -------------------------------------------------------------------------------------------
-
-
-def array_of(tensor, memories):
-    """A NumPy array with a tensor's values and strides. Tensors on one memory get arrays on one memory."""
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.ndim > 64:  # NumPy's limit is 64
-        raise Unconvertible(f"a tensor of layout {tensor.layout} on {tensor.device}, {tensor.ndim}-d")
-    bfloat16 = tensor.dtype is torch.bfloat16
-    storage = tensor.untyped_storage()
-    key = (storage.data_ptr(), tensor.dtype) if storage.nbytes() else id(tensor)
-    if key not in memories:
-        flat = torch.empty(0, dtype=tensor.dtype).set_(storage, 0, (storage.nbytes() // tensor.itemsize,), (1,))
-        memories[key] = (tensor, (flat.view(torch.int16) if bfloat16 else flat).numpy().copy())  # the tensor keeps the address taken
-    memory = memories[key][1][tensor.storage_offset():]
-    array = np.lib.stride_tricks.as_strided(memory, tensor.shape, [s * tensor.itemsize for s in tensor.stride()])
-    return array.view(BFLOAT16_NP) if bfloat16 else array
-
-
-def to_mytorch(value, memories=None):
-    """The same structure with mytorch's tensors, dtypes and devices for torch's; aliases stay aliases."""
-    memories = {} if memories is None else memories
-    if isinstance(value, torch.Tensor):
-        return _wrap(array_of(value, memories)).requires_grad_(value.requires_grad)
-    if isinstance(value, torch.dtype):
-        return attribute(mytorch, str(value).removeprefix("torch."))
-    if isinstance(value, torch.device):
-        return mytorch.device(str(value))
-    if isinstance(value, (torch.memory_format, torch.layout)):
-        return attribute(mytorch, str(value).removeprefix("torch."))
-    if isinstance(value, torch.Generator):
-        return mytorch.Generator().manual_seed(value.initial_seed())
-    if isinstance(value, slice):
-        return slice(*[to_mytorch(part, memories) for part in (value.start, value.stop, value.step)])
-    if isinstance(value, torch.Size):
-        return tuple(value)
-    if isinstance(value, (tuple, list)):
-        return type(value)(to_mytorch(item, memories) for item in value)
-    if isinstance(value, dict):
-        return {key: to_mytorch(item, memories) for key, item in value.items()}
-    if type(value).__module__.startswith("torch."):
-        raise Unconvertible(f"an argument of type {type(value).__name__}")
-    return value
-
-
-def to_torch(value):
-    """The structure's leaves as a list, mytorch's tensors as torch's."""
-    if isinstance(value, mytorch.Tensor):
-        array = np.array(value._array)
-        return [torch.from_numpy(array.view(np.int16)).view(torch.bfloat16) if array.dtype == BFLOAT16_NP else torch.from_numpy(array)]
-    return [leaf for part in value for leaf in to_torch(part)] if is_nest(value) else [value]
-
-
-def is_nest(value):
-    """Is it a sequence of results? A shape is a value."""
-    return isinstance(value, (tuple, list)) and not isinstance(value, (torch.Size, mytorch.Size))
-
-
-def flat(value):
-    """The leaves of nested tuples, lists and dicts, in order."""
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    return [leaf for part in value for leaf in flat(part)] if is_nest(value) else [value]
-
-
-def fresh(value):
-    """The same structure with clones of its tensors, strides kept, which need a gradient where the originals do."""
-    if isinstance(value, torch.Tensor):
-        if value.layout is not torch.strided:
-            return value
-        base = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype) if value.numel() else torch.empty_like(value)
-        return base.copy_(value.detach().clone()).requires_grad_(value.requires_grad) if 0 not in value.stride() or not value.numel() \
-            else value.detach().clone().requires_grad_(value.requires_grad)
-    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
-        return type(value)(fresh(item) for item in value)
-    if isinstance(value, dict):
-        return {key: fresh(item) for key, item in value.items()}
-    return value
-
-
-class Unconvertible(Exception):
-    """An argument has no counterpart in mytorch."""
-
-
-class Mismatch(AssertionError):
-    """mytorch differs from torch."""
-
-
-def check_equal(found, expected, what, values=True, places=True):
-    """Mismatch unless both structures hold the same values (of integers only with `places`), dtypes and shapes."""
-    found, expected = to_torch(found), flat(expected)
-    if len(found) != len(expected):
-        raise Mismatch(f"{what}: {len(found)} results, torch has {len(expected)}")
-    for a, b in zip(found, expected, strict=True):
-        if isinstance(b, torch.Tensor):
-            check_tensor(a, b.detach().resolve_conj().resolve_neg(), what, values and (places or b.dtype is not torch.int64))
-        elif isinstance(b, (torch.dtype, torch.Size)):
-            if str(a).replace("mytorch", "torch") != str(b):
-                raise Mismatch(f"{what}: {a}, torch has {b}")
-        elif values and not (a == b or (a != a and b != b) or np.allclose(a, b, equal_nan=True)):
-            raise Mismatch(f"{what}: {a!r}, torch has {b!r}")
-
-
-def check_tensor(a, b, what, values):
-    if not isinstance(a, torch.Tensor):
-        raise Mismatch(f"{what}: {type(a).__name__}, torch has a tensor of {tuple(b.shape)}")
-    if a.dtype is not b.dtype or a.shape != b.shape:
-        raise Mismatch(f"{what}: {a.dtype} {tuple(a.shape)}, torch has {b.dtype} {tuple(b.shape)}")
-    if not values or not a.numel():
-        return
-    rtol, atol = TOLERANCES.get(b.dtype, (0, 0))
-    close = torch.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True) if b.dtype is not torch.bool else a == b
-    if not bool(close.all()):
-        place = tuple(int(i) for i in (~close).nonzero()[0])
-        raise Mismatch(f"{what}: {int((~close).sum())} of {a.numel()} differ, first at {place}: {a[place].item()!r}, torch has {b[place].item()!r}")
 
 
 # ---- one sample ---------------------------------------------------------------------------------------------------------------
@@ -248,7 +135,7 @@ def floats(structure):
 def wanted(op, args):
     """Are the values of an operation determined, and are the places among equal entries?"""
     ties = op.name in ANY_PLACE and isinstance(args[0], torch.Tensor) and args[0].unique().numel() < args[0].numel()
-    return op.name not in UNINITIALISED, not ties
+    return {"values": op.name not in UNINITIALISED, "places": not ties}
 
 
 def run_sample(report, op, function, args, kwargs, process, order):
@@ -258,13 +145,15 @@ def run_sample(report, op, function, args, kwargs, process, order):
         expected = quiet(op.op, *args, **kwargs)
     except Exception:  # torch refuses its own sample: nothing to compare with
         return
-    values, places = wanted(op, args)
     box = {}
 
     def forward():
         box["args"], box["kwargs"] = to_mytorch((args, kwargs))
-        box["y"] = quiet(function, *box["args"], **box["kwargs"])
-        check_equal(box["y"], expected, "value", values, places)
+        box["y"] = y = quiet(function, *box["args"], **box["kwargs"])
+        if op.name in UP_TO_PHASE:
+            check_equal(process(y), process(expected), "value")
+        else:
+            check_rounded(y, expected, "value", lambda: quiet(op.op, *as_float64(args), **as_float64(kwargs)), **wanted(op, args))
 
     report.check("forward", lambda: describe(args, kwargs), forward)
     leaves = needing_grad((args, kwargs))
@@ -306,16 +195,7 @@ def run_sample(report, op, function, args, kwargs, process, order):
     report.check("gradgrad", lambda: describe(args, kwargs), second_gradient)
 
 
-def check_gradients(found, expected, leaves, what):
-    """Equal, where no gradient and a gradient of zeros are the same."""
-    for i, (a, b, x) in enumerate(zip(found, expected, leaves, strict=True)):
-        if a is None and b is None:
-            continue
-        b = torch.zeros_like(x) if b is None else b
-        check_equal(mytorch.zeros(tuple(x.shape), dtype=to_mytorch(x.dtype)) if a is None else a, b, f"{what} {i}")
-
-
-def run_method(report, op, args, kwargs):
+def run_method(report, op, args, kwargs, process):
     """The Tensor method of the same name gives what torch's gives."""
     name = getattr(op.method_variant, "__name__", None)
     if name is None or name == "<lambda>" or not args or not isinstance(args[0], torch.Tensor):
@@ -328,7 +208,13 @@ def run_method(report, op, args, kwargs):
 
     def method():
         a, k = to_mytorch((args, kwargs))
-        check_equal(quiet(getattr(mytorch.Tensor, name), *a, **k), expected, name, *wanted(op, args))
+        found = quiet(getattr(mytorch.Tensor, name), *a, **k)
+        if op.name in UP_TO_PHASE:
+            check_equal(process(found), process(expected), name)
+        else:
+            def precise():
+                return quiet(getattr(torch.Tensor, name), *as_float64(args), **as_float64(kwargs))
+            check_rounded(found, expected, name, precise, **wanted(op, args))
 
     report.check("method", lambda: describe(args, kwargs), method)
 
@@ -362,10 +248,14 @@ def run_inplace(report, op, args, kwargs, differentiate):
             if "derivative for" in str(refusal):  # torch lacks it: mytorch may have it
                 return
             raise Mismatch(f"{name} accepted what torch refuses: {str(refusal).split(chr(10))[0]}")
+        def precise():
+            long_args = as_float64(args)
+            return quiet(getattr(long_args[0].clone(), name), *long_args[1:], **as_float64(kwargs))
+
         found = quiet(getattr(target, name), *a[1:], **k)
         if found is not target or (target.data_ptr() != before and target.numel() == a[0].numel()):
             raise Mismatch(f"{name} did not write in place")
-        check_equal(found, expected, name, *wanted(op, args))
+        check_rounded(found, expected, name, precise, **wanted(op, args))
         if leaves and expected.requires_grad:
             found.backward(mytorch.ones_like(found))
             check_gradients([x.grad for x in mine], [x.grad for x in leaves], leaves, f"gradient of {name}")
@@ -411,13 +301,13 @@ def run_errors(report, op, function):
 # ---- one operation ------------------------------------------------------------------------------------------------------------
 
 
-def samples_of(op, dtype, requires_grad, limit):
-    """Sample inputs, evenly taken from what op_db generates; the same on every run."""
-    torch.manual_seed(0)
+def samples_of(op, dtype, requires_grad, limit, seed=0):
+    """Sample inputs, evenly taken from what op_db generates; the same on every run with one seed."""
+    torch.manual_seed(seed)  # op_db itself would start every sample from one seed of its own
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            every = list(itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=requires_grad), MOST_SAMPLES))
+            every = list(itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=requires_grad, set_seed=not seed), MOST_SAMPLES))
         except Exception:  # a row whose samples need what this build of torch lacks
             return []
     if limit is None or len(every) <= limit:
@@ -425,7 +315,7 @@ def samples_of(op, dtype, requires_grad, limit):
     return [every[round(i * (len(every) - 1) / (limit - 1))] for i in range(limit)]
 
 
-def run_op(op, limit=None, dtypes=DTYPES):
+def run_op(op, limit=None, dtypes=DTYPES, seed=0):
     """All checks of one row of op_db."""
     report = Report(full_name(op))
     function = counterpart(op)
@@ -437,10 +327,10 @@ def run_op(op, limit=None, dtypes=DTYPES):
             continue
         differentiate = dtype in (torch.float64, torch.complex128) and op.supports_autograd
         order = (2 if op.supports_gradgrad else 1) if differentiate else 0
-        for sample in samples_of(op, dtype, differentiate, limit if limit is None or dtype is torch.float64 else max(limit // 2, 2)):
+        for sample in samples_of(op, dtype, differentiate, limit if limit is None or dtype is torch.float64 else max(limit // 2, 2), seed):
             args, kwargs = (sample.input, *sample.args), sample.kwargs
             run_sample(report, op, function, args, kwargs, sample.output_process_fn_grad, order)
-            run_method(report, op, args, kwargs)
+            run_method(report, op, args, kwargs, sample.output_process_fn_grad)
             run_inplace(report, op, args, kwargs, differentiate)
     run_errors(report, op, function)
     return report
@@ -452,43 +342,45 @@ def rows(names=None):
     return sorted(found, key=full_name)
 
 
-def table(reports):
-    """A markdown table of the reports."""
-    lines = ["| operation | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
-    lines += [f"| {r.name} | " + " | ".join(f"{r.passed[k]}/{r.tried[k]}" if r.tried[k] else "" for k in KINDS) + " |" for r in reports]
-    return "\n".join(lines)
-
-
 def main():
     """Run the rows named on the command line and print what passed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--ops", help="names, separated by commas; all that mytorch has by default")
     parser.add_argument("--samples", type=int, help="sample inputs per operation and dtype; all by default")
-    parser.add_argument("--dtypes", default="float64,float32,int64,bool", help="dtypes, separated by commas")
-    parser.add_argument("--markdown", action="store_true", help="print a markdown table")
-    parser.add_argument("--failures", type=int, default=0, help="print so many failures of each operation")
+    parser.add_argument("--dtypes", help="dtypes, separated by commas, or 'all'; float64, complex128, float32, int64 and bool by default")
+    parser.add_argument("--seed", type=int, default=0, help="of the values of the samples")
+    parser.add_argument("--markdown", action="store_true", help="run every dtype and print the page of the documentation")
+    parser.add_argument("--failures", type=int, default=0, help="print so many failures of each operation and kind")
     options = parser.parse_args()
-    dtypes = tuple(getattr(torch, name) for name in options.dtypes.split(","))
+    every = options.markdown or options.dtypes == "all"
+    dtypes = EVERY_DTYPE if every else DTYPES if options.dtypes is None else tuple(getattr(torch, name) for name in options.dtypes.split(","))
     reports = []
     for op in rows(None if options.ops is None else options.ops.split(",")):
         if counterpart(op) is None:
             print(f"{full_name(op)}: mytorch does not have it")
             continue
-        report = run_op(op, options.samples, dtypes)
+        report = run_op(op, options.samples, dtypes, options.seed)
         reports.append(report)
         if not options.markdown:
-            counts = "  ".join(f"{k} {report.passed[k]}/{report.tried[k]}" for k in KINDS if report.tried[k])
-            print(f"{'ok  ' if not report.failures else 'FAIL'} {report.name}: {counts}", flush=True)
-        shown = defaultdict(int)
-        for kind, text in report.failures:
-            shown[kind] += 1
-            if shown[kind] <= options.failures:
-                print(f"      {kind}: {text}")
+            show(report, options.failures)
     if options.markdown:
-        print(table(reports))
+        from tests.parity.op_db_page import page
+        print(page(reports), end="")
+        return
     clean = sum(not r.failures for r in reports)
     sums = "  ".join(f"{k} {sum(r.passed[k] for r in reports)}/{sum(r.tried[k] for r in reports)}" for k in KINDS)
     print(f"\n{clean} of {len(reports)} operations pass everything; {sums}")
+
+
+def show(report, most):
+    """Print what passed of one operation, and the first failures of each kind."""
+    counts = "  ".join(f"{k} {report.passed[k]}/{report.tried[k]}" for k in KINDS if report.tried[k])
+    print(f"{'ok  ' if not report.failures else 'FAIL'} {report.name}: {counts}", flush=True)
+    shown = defaultdict(int)
+    for kind, text in report.failures:
+        shown[kind] += 1
+        if shown[kind] <= most:
+            print(f"      {kind}: {text}")
 
 
 if __name__ == "__main__":

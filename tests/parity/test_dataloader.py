@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import collections
 import itertools
+import os
 import random
+import re
+import signal
 import warnings
 
 import numpy as np
@@ -12,16 +15,10 @@ import pytest
 
 import mytorch
 import mytorch.utils.data
-import mytorch.utils.data.dataloader as our_loaders
 
 torch = pytest.importorskip("torch")
 
 Point = collections.namedtuple("Point", ["x", "y"])
-
-
-@pytest.fixture(autouse=True)
-def workers_already_announced(monkeypatch):
-    monkeypatch.setattr(our_loaders, "_workers_announced", True)
 
 
 def plain(x):
@@ -299,6 +296,19 @@ WORKERS = {
     ),
     "persistent": lambda T, D: D.DataLoader(augmented(T), 3, shuffle=True, num_workers=2, persistent_workers=True),
     "eager": lambda T, D: D.DataLoader(table(T), None, sampler=Eager(T), num_workers=1),
+    "eager persistent": lambda T, D: D.DataLoader(table(T), 2, sampler=Eager(T), num_workers=2, persistent_workers=True),
+    "batch_sampler": lambda T, D: D.DataLoader(
+        augmented(T), batch_sampler=D.BatchSampler(D.RandomSampler(range(11)), 4, True), num_workers=2, prefetch_factor=1
+    ),
+    "nested": lambda T, D: D.DataLoader([{"a": i, "b": (T.ones(3) * i, "s", [0.5])} for i in range(7)], 3, num_workers=2),
+    "large": lambda T, D: D.DataLoader(D.TensorDataset(T.arange(3 * 20000).reshape(3, 20000)), 1, shuffle=True, num_workers=2),
+    "collate_fn": lambda T, D: D.DataLoader(list("abcdefg"), 3, collate_fn="".join, num_workers=2),
+    "empty": lambda T, D: D.DataLoader([], 3, num_workers=2),
+    "fewer batches than workers": lambda T, D: D.DataLoader(table(T, 3), 4, num_workers=2, timeout=60),
+    "out of order of one worker": lambda T, D: D.DataLoader(augmented(T), 2, num_workers=1, in_order=False),
+    "stream persistent": lambda T, D: D.DataLoader(stream(T, 7, sharded=True), 2, num_workers=2, persistent_workers=True),
+    "stream singles": lambda T, D: D.DataLoader(stream(T, 5, sharded=True), None, num_workers=2),
+    "stream full": lambda T, D: D.DataLoader(stream(T, 7), 3, num_workers=2, drop_last=True),
     "stream repeated": lambda T, D: D.DataLoader(stream(T, 5), 2, num_workers=2),
     "stream sharded": lambda T, D: D.DataLoader(stream(T, 7, sharded=True), 2, num_workers=2, prefetch_factor=1),
 }
@@ -330,6 +340,73 @@ def test_sampler_is_asked_ahead_as_in_torch():
             next(batches)
             trail.append(len(asked))
         return trail
+
+    assert_same(scenario)
+
+
+class OwnError(Exception):
+    pass
+
+
+class OddError(Exception):
+    def __init__(self, code, text):
+        super().__init__(code, text)
+
+
+def failing(T, error):
+    class Failing(T.utils.data.Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            if index == 3:
+                raise error
+            return index
+
+    return Failing()
+
+
+def failing_stream(T):
+    class Failing(T.utils.data.IterableDataset):
+        def __iter__(self):
+            yield 1
+            raise OwnError("dry")
+
+    return Failing()
+
+
+def refuse(worker_id):
+    raise OwnError("no start")
+
+
+WORKER_ERRORS = {
+    **{
+        repr(error): (lambda T, D, error=error: D.DataLoader(failing(T, error), 2, num_workers=2))
+        for error in (ValueError("odd"), KeyError("odd"), IndexError(), OwnError("odd"), OddError(3, "odd"), StopIteration(), OSError(2, "odd"))
+    },
+    "stream": lambda T, D: D.DataLoader(failing_stream(T), 2, num_workers=1),
+    "init": lambda T, D: D.DataLoader(table(T), 2, num_workers=1, worker_init_fn=refuse),
+    "collate": lambda T, D: D.DataLoader(table(T), 2, num_workers=1, collate_fn=refuse),
+    "uneven": lambda T, D: D.DataLoader([T.ones(1), T.ones(2)], 2, num_workers=1),
+    "kill": lambda T, D: D.DataLoader(table(T), 2, num_workers=1, worker_init_fn=lambda _: os.kill(os.getpid(), signal.SIGKILL)),
+}
+
+
+@pytest.mark.parametrize("name", WORKER_ERRORS)
+def test_error_in_a_worker_is_raised_as_in_torch(name):
+    def scenario(T, D):
+        seen, batches = [], iter(WORKER_ERRORS[name](T, D))
+        while len(seen) < 9:
+            try:
+                seen.append(next(batches))
+            except StopIteration as error:
+                seen.append(f"over {str(error).splitlines()[:1]}")
+                break
+            except Exception as error:
+                seen.append((type(error).__name__, re.sub(r"pid(\(s\))? \d+.*|exited unexpectedly.*", "", str(error).splitlines()[0])))
+                if name in ("kill", "init"):
+                    break
+        return seen
 
     assert_same(scenario)
 

@@ -10,7 +10,7 @@ from tests.samples import ERRORS, Maker, rows
 
 torch = pytest.importorskip("torch")
 
-from tests.parity.op_db_runner import check_equal, check_gradients  # noqa: E402 - it imports torch
+from tests.parity.op_db_values import check_equal, check_gradients  # noqa: E402 - it imports torch
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mytorch
+import mytorch.nn
 from mytorch import dtypes, printing
 
 torch = pytest.importorskip("torch")
@@ -216,3 +218,41 @@ def test_format_of_one_number_is_as_in_torch(d, spec):
             printing.format_scalar(array, spec)
     else:
         assert printing.format_scalar(array, spec) == expected
+
+
+# ---- the public face: repr of Tensors -----------------------------------------------------------------------------------------
+
+
+def generated(t: Any, seed: int) -> Any:
+    """A tensor of either library: dtype, size, scale, special values and gradient drawn from the seed."""
+    rng = np.random.default_rng(seed)
+    name = str(rng.choice(["float32", "float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool", "complex64"]))
+    shape = tuple(int(n) for n in rng.choice([0, 1, 2, 3, 5, 12], rng.integers(0, 4), p=[0.05, 0.15, 0.25, 0.25, 0.2, 0.1]))
+    if seed % 10 == 0:
+        shape = (40, 40)
+    values = np.asarray(rng.normal(size=shape) * 10.0 ** rng.integers(-6, 6))
+    if rng.random() < 0.3:
+        values = np.asarray(np.round(values))
+    if values.size and rng.random() < 0.3:
+        values.reshape(-1)[rng.integers(values.size)] = rng.choice([np.nan, np.inf, -np.inf, 0.0]) if "float" in name else 0
+    if name in ("int64", "int32", "uint8", "bool"):
+        values = np.clip(np.nan_to_num(values), -1e6, 1e6) % (2 if name == "bool" else 200)
+    if name == "complex64":
+        values = values + 1j * values[..., ::-1] if values.ndim else values + 2j
+    with np.errstate(over="ignore"):
+        x = t.from_numpy(np.array(values)).to(getattr(t, name))
+    if name in ("float32", "float64", "float16", "bfloat16", "complex64") and seed % 3 == 0:
+        x.requires_grad_()
+        if seed % 2:
+            x = x * 2
+    return t.nn.Parameter(x.detach()) if name == "float32" and seed % 7 == 0 else x
+
+
+@pytest.mark.parametrize("options", [{}, {"profile": "short"}, {"precision": 2, "linewidth": 60}, {"sci_mode": True},
+                                     {"edgeitems": 2, "threshold": 20}], ids=str)
+def test_two_hundred_tensors_print_as_in_torch(options):
+    set_both(**options)
+    for seed in range(200):
+        assert repr(generated(mytorch, seed)) == repr(generated(torch, seed)), seed
+        assert str(generated(mytorch, seed)) == str(generated(torch, seed)), seed
+        assert f"{generated(mytorch, seed)}" == f"{generated(torch, seed)}", seed

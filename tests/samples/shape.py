@@ -167,7 +167,7 @@ RANDOM = [
     Sample("normal", lambda m: (m.const(2, 3), m.const(2, 3, low=0.1)), grad=False, random=True),
     Sample("bernoulli", lambda m: (m.const(2, 3, low=0.1, high=0.9),), grad=False, random=True),
     Sample("multinomial", lambda m: (m.const(4, low=0.1), 3), grad=False, random=True),
-    Sample("poisson", lambda m: (m.const(2, 3, low=0.1),), grad=False, random=True, torch=False),  # another algorithm than torch's
+    Sample("poisson", lambda m: (m.const(2, 3, low=0.1),), grad=False, random=True),
     *[Sample(f"Tensor.{name}", lambda m: (m.const(20),), grad=False, random=True)
       for name in ("uniform_", "normal_", "exponential_", "bernoulli_")],
     *[Sample(f"Tensor.{name}", lambda m: (m.const(20),), grad=False, random=True, torch=False) for name in ("cauchy_", "log_normal_")],

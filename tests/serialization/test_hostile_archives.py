@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from pickle import UnpicklingError
 
 import numpy as np
 import pytest
@@ -137,12 +138,12 @@ def test_every_truncation_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(("data", "error", "message"), [
-    (b"", EOFError, "the file is empty"), (b"hello world", RuntimeError, "Invalid magic number"),
+    (b"", EOFError, "the file is empty"), (b"hello world", UnpicklingError, "Invalid magic number"),
     (PKL, RuntimeError, "plain pickles are not read"),
     (b"PK\x03\x04", RuntimeError, "central directory"), (zipped(("a/other", b"")), RuntimeError, "a/data.pkl is missing"),
     (zipped(("a/data.pkl", PKL), ("a/constants.pkl", b"")), NotImplementedError, "TorchScript"),
     (zipped(("a/data.pkl", PKL), ("a/byteorder", b"middle")), RuntimeError, "endianness"),
-    (b"x" + zipped(("a/data.pkl", PKL)), RuntimeError, "Invalid magic number"), (zipped(), RuntimeError, "Invalid magic number"),
+    (b"x" + zipped(("a/data.pkl", PKL)), UnpicklingError, "Invalid magic number"), (zipped(), UnpicklingError, "Invalid magic number"),
 ])
 def test_what_is_not_a_torch_file_is_named(data: bytes, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

@@ -51,6 +51,17 @@ max_memory_allocated = memory_reserved = max_memory_reserved = reset_peak_memory
 mem_get_info = stream = get_rng_state = set_rng_state = init = _refuse
 
 
+def __getattr__(name: str) -> Any:
+    if name.endswith("Tensor"):  # torch.cuda.FloatTensor: to compare with
+        from mytorch.cuda.legacy import TYPES
+        if name in TYPES:
+            return TYPES[name]
+    if name in ("random", "amp"):
+        import importlib
+        return importlib.import_module(f"mytorch.cuda.{name}")
+    raise AttributeError(f"module 'mytorch.cuda' has no attribute '{name}': if torch has it, it is not supported yet")
+
+
 class device:  # noqa: N801 - torch's name
     """`with torch.cuda.device(i):` does nothing for None or a negative index and raises RuntimeError otherwise."""
 
