@@ -209,7 +209,7 @@ has_lapack, has_spectral, has_mkl, has_openmp = True, True, False, False
 strided = "torch.strided"
 
 # Loaded when first touched, so that `import mytorch` stays light.
-_LAZY_MODULES = frozenset({"accelerator", "amp", "distributions", "compiler", "cpu", "jit", "testing", "profiler",
+_LAZY_MODULES = frozenset({"accelerator", "amp", "distributed", "distributions", "compiler", "cpu", "jit", "testing", "profiler",
                            "nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random",
                            "config", "printing", "func", "fft", "special", "signal", "linalg"})
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",

@@ -163,3 +163,13 @@ def test_as_subclass_is_a_view_of_another_type():
 def test_streams_are_refused_for_tensors_on_the_cpu():
     with pytest.raises(NotImplementedError, match="accelerator"):
         torch.ones(1).record_stream(torch.cpu.current_stream())
+
+
+def test_distributed_is_not_available_and_says_so():
+    d = torch.distributed
+    assert (d.is_available(), d.is_initialized(), d.is_nccl_available()) == (False, False, False)
+    with pytest.raises(ValueError, match="Default process group has not been initialized"):
+        d.get_rank()
+    with pytest.raises(NotImplementedError, match="training runs in one process"):
+        d.init_process_group("gloo")
+    assert importlib.import_module("mytorch.distributed") is d
