@@ -58,13 +58,22 @@ smoke: $(VENV)/.stamp-test
 	  echo "$$example --smoke"; MPLBACKEND=agg $(BIN)/python "$$example" --smoke; \
 	done
 
-# The native kernels under AddressSanitizer and UndefinedBehaviorSanitizer, in a program of their own.
-sanitize:
+# The tests of the native kernels on a build with AddressSanitizer and UndefinedBehaviorSanitizer. Python itself is not built with
+# them, so their libraries are loaded first.
+SANITIZERS := address,undefined
+SANITIZER_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libubsan.so)
+sanitize: $(VENV)/.stamp-test
 	@if ! command -v $(CXX) >/dev/null 2>&1; then echo "sanitize: no C++ compiler ($(CXX)), so no native kernels to check"; \
-	else set -ex; mkdir -p build; \
-	  $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Werror -fno-omit-frame-pointer -fno-sanitize-recover=all \
-	    -fsanitize=address,undefined csrc/check_kernels.cpp csrc/pointwise.cpp -o build/check_kernels; \
-	  build/check_kernels; fi
+	else set -ex; rm -rf build/sanitized; mkdir -p build/sanitized; \
+	  $(BIN)/python -m $(PIP) install cmake ninja; \
+	  $(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DMYTORCH_SANITIZE=$(SANITIZERS) \
+	    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$(CURDIR)/build/sanitized; \
+	  $(BIN)/cmake --build build/sanitize; \
+	  cp -R mytorch tests pyproject.toml build/sanitized/; \
+	  mv build/sanitized/_native.abi3.so build/sanitized/mytorch/; \
+	  cd build/sanitized; \
+	  LD_PRELOAD="$(SANITIZER_LIBRARIES)" ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 UBSAN_OPTIONS=halt_on_error=1 \
+	    MYTORCH_BACKEND=native PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -q tests/backends; fi
 
 check-all: export MYTORCH_FULL := 1
 check-all: lint test test-reference sanitize parity test-install smoke docs
@@ -76,7 +85,7 @@ clean:
 # ---------------------------------------------------------------------------------------------------------------------------
 # Set-up: one stamp file per step, made again only when its inputs change.
 
-BUILD_INPUTS := pyproject.toml CMakeLists.txt mytorch/_version.py $(wildcard csrc/*.*)
+BUILD_INPUTS := pyproject.toml CMakeLists.txt mytorch/_version.py $(wildcard csrc/*.* csrc/kernels/*.*)
 
 # An interpreter that is new enough and can make virtual environments (Debian splits ensurepip off into python3-venv).
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)

@@ -1,12 +1,15 @@
-"""Types of the optional C++ extension (csrc/module.c). Only mytorch.backends imports it."""
+"""The extension module built from csrc/. It is absent where the package was installed without a C++ compiler."""
 
-from types import NotImplementedType
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
 REVISION: int
+POOLED: int
 
-def relu(x: Array, y: Array, /) -> Array | NotImplementedType: ...
+Block: Any  # Block(size): memory of the pool, with the buffer protocol
+
+def kernels(isa: str, /) -> tuple[str, dict[str, Callable[..., Any]]]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(count: int, /) -> None: ...
+def empty_cache() -> None: ...
+def memory() -> tuple[int, int, int]: ...

@@ -1,0 +1,67 @@
+// Products of matrices and of batches of them.
+#include "gemm.h"
+
+namespace mytorch {
+namespace MYTORCH_ISA {
+
+namespace {
+
+// y (*, m, n) = a (*, m, k) b (*, k, n) (+ bias (n)); a and b of any strides, a batch of b repeated where its stride is 0.
+template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array &b, const mytorch_array &bias, const mytorch_array &y) {
+    const int nd = y.ndim;
+    require(nd >= 2 && a.ndim == nd && b.ndim == nd, "matmul: a, b and y have one number of dimensions, at least 2");
+    const int64_t m = y.shape[nd - 2];
+    const int64_t n = y.shape[nd - 1];
+    const int64_t k = a.shape[nd - 1];
+    require(a.shape[nd - 2] == m && b.shape[nd - 1] == n && b.shape[nd - 2] == k, "matmul: sizes do not fit");
+    int64_t batch = 1;
+    for (int i = 0; i < nd - 2; ++i) {
+        require(a.shape[i] == y.shape[i] && b.shape[i] == y.shape[i], "matmul: batches do not fit");
+        batch *= y.shape[i];
+    }
+    const T *bias_row = elements<T>(bias);
+    require(bias_row == nullptr || count_of(bias) == n, "matmul: the bias has one number per column");
+    T *out = elements<T>(y);
+    const auto one = [&](int64_t index) {
+        const T *left = static_cast<const T *>(a.data);
+        const T *right = static_cast<const T *>(b.data);
+        int64_t rest = index;
+        for (int i = nd - 3; i >= 0; --i) {
+            const int64_t at = rest % y.shape[i];
+            rest /= y.shape[i];
+            left += at * step(a, i);
+            right += at * step(b, i);
+        }
+        T *to = out + index * m * n;
+        if (bias_row != nullptr) {
+            for (int64_t i = 0; i < m; ++i) {
+                std::memcpy(to + i * n, bias_row, static_cast<size_t>(n) * sizeof(T));
+            }
+        }
+        multiply<T>(m, n, k, Matrix<T>{left, step(a, nd - 2), step(a, nd - 1)}, Matrix<T>{right, step(b, nd - 2), step(b, nd - 1)}, to, n,
+                    bias_row != nullptr ? Start::keep : Start::zero);
+    };
+    if (batch > 1 && m * n * k < 1 << 22) {  // small products: whole ones are the tasks
+        parallel(batch, one);
+    } else {
+        for (int64_t i = 0; i < batch; ++i) {
+            one(i);
+        }
+    }
+    return 1;
+}
+
+int matmul(const mytorch_argument *x) {
+    const mytorch_array &a = x[0].array, &b = x[1].array, &bias = x[2].array, &y = x[3].array;
+    if (a.type != b.type || a.type != y.type) {
+        return 0;
+    }
+    return holds<float>(y) ? matmul_typed<float>(a, b, bias, y) : holds<double>(y) ? matmul_typed<double>(a, b, bias, y) : 0;
+}
+
+}  // namespace
+
+extern const mytorch_kernel matmul_kernels[] = {{"matmul", "rrRw", matmul}, {nullptr, nullptr, nullptr}};
+
+}  // namespace MYTORCH_ISA
+}  // namespace mytorch

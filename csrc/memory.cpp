@@ -1,0 +1,123 @@
+// Blocks of memory that are used again. A training step asks for the same sizes every time; memory fresh from the system costs a
+// page fault per 4 KiB, several times the arithmetic of a small operation. Sizes are rounded up to classes an eighth apart, idle
+// blocks wait in a list per class, and a cap bounds what waits.
+#include <pthread.h>
+
+#include <cstdlib>
+#include <mutex>
+
+#include "kernels.h"
+
+namespace {
+
+constexpr size_t ALIGNMENT = 64;
+constexpr size_t SMALLEST = 4096;
+#ifdef MYTORCH_NO_POOL
+constexpr size_t CAP = 0;
+#else
+constexpr size_t CAP = size_t{1} << 30;  // bytes that may lie idle
+#endif
+constexpr int CLASSES = 8 * 40;
+
+struct Idle {
+    Idle *next;
+};
+
+std::mutex lock;
+Idle *idle_blocks[CLASSES];
+size_t idle_bytes = 0;
+size_t used_bytes = 0;
+size_t peak_bytes = 0;
+
+// The class of a size, and the size of that class: 8 steps from each power of two to the next.
+int class_of(size_t bytes, size_t *rounded) {
+    size_t power = SMALLEST;
+    int number = 0;
+#ifdef MYTORCH_NO_POOL
+    *rounded = bytes == 0 ? 1 : bytes;  // not a byte more, for a sanitizer to guard
+    return CLASSES;
+#endif
+    while (power * 2 < bytes) {
+        power *= 2;
+        number += 8;
+    }
+    const size_t step = power / 8;
+    const size_t steps = bytes <= power ? 0 : (bytes - power + step - 1) / step;
+    *rounded = power + steps * step;
+    return number + static_cast<int>(steps);
+}
+
+void *fresh(size_t bytes) {
+    void *block = nullptr;
+    return posix_memalign(&block, ALIGNMENT, bytes) == 0 ? block : nullptr;
+}
+
+void drop_idle_blocks() {
+    for (Idle *&list : idle_blocks) {
+        while (list != nullptr) {
+            Idle *block = list;
+            list = block->next;
+            std::free(block);
+        }
+    }
+    idle_bytes = 0;
+}
+
+// A child forked while another thread held the lock would wait for ever.
+const int registered = pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, [] { lock.unlock(); });
+
+}  // namespace
+
+extern "C" void *mytorch_take(size_t bytes) {
+    (void)registered;
+    size_t rounded;
+    const int number = class_of(bytes, &rounded);
+    std::lock_guard<std::mutex> guard(lock);
+    void *block;
+    if (number < CLASSES && idle_blocks[number] != nullptr) {
+        block = idle_blocks[number];
+        idle_blocks[number] = idle_blocks[number]->next;
+        idle_bytes -= rounded;
+    } else {
+        block = fresh(rounded);
+        if (block == nullptr) {
+            drop_idle_blocks();
+            block = fresh(rounded);
+        }
+        if (block == nullptr) {
+            return nullptr;
+        }
+    }
+    used_bytes += rounded;
+    if (used_bytes + idle_bytes > peak_bytes) {
+        peak_bytes = used_bytes + idle_bytes;
+    }
+    return block;
+}
+
+extern "C" void mytorch_give(void *block, size_t bytes) {
+    size_t rounded;
+    const int number = class_of(bytes, &rounded);
+    std::lock_guard<std::mutex> guard(lock);
+    used_bytes -= rounded;
+    if (number >= CLASSES || idle_bytes + rounded > CAP) {
+        std::free(block);
+        return;
+    }
+    Idle *idle = static_cast<Idle *>(block);
+    idle->next = idle_blocks[number];
+    idle_blocks[number] = idle;
+    idle_bytes += rounded;
+}
+
+extern "C" void mytorch_empty_cache(void) {
+    std::lock_guard<std::mutex> guard(lock);
+    drop_idle_blocks();
+}
+
+extern "C" void mytorch_memory(size_t *idle, size_t *used, size_t *peak) {
+    std::lock_guard<std::mutex> guard(lock);
+    *idle = idle_bytes;
+    *used = used_bytes;
+    *peak = peak_bytes;
+}

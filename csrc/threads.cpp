@@ -1,0 +1,167 @@
+// The threads that kernels share. A job is a number of tasks; whoever is awake takes the next one, and the job ends when its tasks
+// are done, not when its workers are: a thread that the system has put aside holds nobody up.
+//
+// How a job is cut into tasks depends on shapes alone, never on the number of threads, so that results do not either.
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "kernels.h"
+
+namespace {
+
+constexpr std::chrono::microseconds SPIN{50};  // how long a worker looks for a next job before it sleeps
+
+thread_local bool inside_a_task = false;
+
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+int available_processors() {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return CPU_COUNT(&set);
+    }
+#endif
+    const int count = static_cast<int>(std::thread::hardware_concurrency());
+    return count > 0 ? count : 1;
+}
+
+class Pool {
+public:
+    explicit Pool(int threads) : threads_(threads) {}
+
+    int threads() const { return threads_; }
+
+    void resize(int threads) {
+        std::lock_guard<std::mutex> owner(busy_);
+        threads_ = threads;
+        std::lock_guard<std::mutex> lock(sleep_);
+        changed_.notify_all();  // workers beyond the new number leave
+    }
+
+    // False if another thread's job is running: the caller then works alone.
+    bool run(int64_t count, void (*task)(void *, int64_t), void *context) {
+        if (!busy_.try_lock()) {
+            return false;
+        }
+        std::lock_guard<std::mutex> owner(busy_, std::adopt_lock);
+        start_workers();
+        task_ = task;
+        context_ = context;
+        count_ = count;
+        unfinished_.store(count, std::memory_order_relaxed);
+        const uint64_t generation = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+        ticket_.store(generation << 32 | static_cast<uint64_t>(count), std::memory_order_seq_cst);
+        if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+            std::lock_guard<std::mutex> lock(sleep_);
+            changed_.notify_all();
+        }
+        work();
+        while (unfinished_.load(std::memory_order_acquire) != 0) {
+            pause();
+        }
+        return true;
+    }
+
+private:
+    // Take tasks until none is left. A task that was taken keeps its job from ending, so task_ and context_ are the job's own.
+    void work() {
+        uint64_t ticket = ticket_.load(std::memory_order_acquire);
+        while ((ticket & 0xffffffffu) != 0) {
+            if (ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+                inside_a_task = true;
+                task_(context_, count_ - static_cast<int64_t>(ticket & 0xffffffffu));
+                inside_a_task = false;
+                unfinished_.fetch_sub(1, std::memory_order_release);
+                ticket = ticket_.load(std::memory_order_acquire);
+            }
+        }
+    }
+
+    bool nothing_to_take() const { return (ticket_.load(std::memory_order_seq_cst) & 0xffffffffu) == 0; }
+
+    void live(int number) {
+        while (number < threads_.load(std::memory_order_relaxed)) {
+            work();
+            const auto until = std::chrono::steady_clock::now() + SPIN;
+            while (nothing_to_take() && std::chrono::steady_clock::now() < until) {
+                for (int i = 0; i < 32; ++i) {
+                    pause();
+                }
+            }
+            if (nothing_to_take()) {
+                std::unique_lock<std::mutex> lock(sleep_);
+                sleepers_.fetch_add(1, std::memory_order_seq_cst);
+                changed_.wait(lock, [&] { return !nothing_to_take() || number >= threads_.load(std::memory_order_relaxed); });
+                sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+            }
+        }
+        alive_[number].store(false, std::memory_order_release);
+    }
+
+    void start_workers() {
+        for (int number = 1; number < threads_.load(std::memory_order_relaxed) && number < MAX_THREADS; ++number) {
+            if (!alive_[number].exchange(true, std::memory_order_acq_rel)) {
+                std::thread([this, number] { live(number); }).detach();
+            }
+        }
+    }
+
+    static constexpr int MAX_THREADS = 256;
+    std::mutex busy_;   // held by the thread whose job runs
+    std::mutex sleep_;  // guards falling asleep
+    std::condition_variable changed_;
+    std::atomic<int> threads_;
+    std::atomic<int> sleepers_{0};
+    std::atomic<bool> alive_[MAX_THREADS] = {};
+    alignas(64) std::atomic<uint64_t> ticket_{0};  // generation << 32 | tasks not yet taken
+    alignas(64) std::atomic<int64_t> unfinished_{0};
+    void (*task_)(void *, int64_t) = nullptr;
+    void *context_ = nullptr;
+    int64_t count_ = 0;
+};
+
+Pool *pool = nullptr;  // never deleted: its workers sleep until the process ends
+
+// A forked child has one thread, and the pool's locks as they happened to be: it begins with a new pool.
+void begin_anew_after_fork() { pool = new Pool(pool->threads()); }
+
+Pool &the_pool() {
+    static const bool made = [] {
+        pool = new Pool(available_processors());
+        pthread_atfork(nullptr, nullptr, begin_anew_after_fork);
+        return true;
+    }();
+    (void)made;
+    return *pool;
+}
+
+}  // namespace
+
+extern "C" void mytorch_parallel(int64_t count, void (*task)(void *, int64_t), void *context) {
+    if (count > 1 && count < INT64_C(1) << 32 && !inside_a_task) {
+        Pool &shared = the_pool();
+        if (shared.threads() > 1 && shared.run(count, task, context)) {
+            return;
+        }
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        task(context, i);
+    }
+}
+
+extern "C" int mytorch_get_threads(void) { return the_pool().threads(); }
+
+extern "C" void mytorch_set_threads(int count) { the_pool().resize(count < 1 ? 1 : count); }

@@ -1,0 +1,72 @@
+"""The extension itself: its kernels for this processor, and what every override needs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+import mytorch._native as _native
+
+__mytorch__ = True
+
+REVISION = 2  # of csrc/module.c: raised whenever a signature there changes
+
+if _native.REVISION != REVISION:
+    raise ImportError(
+        f"the extension mytorch._native is revision {_native.REVISION}, this source expects {REVISION}: build it again, "
+        "`pip install -e .` in a checkout or `pip install --force-reinstall tinynet-mytorch`"
+    )
+
+library_path = _native.__file__
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+
+_POOLED_FROM = 1 << 15  # bytes; smaller arrays malloc has at hand, and NumPy makes them in a tenth of the time
+
+
+class Kernels:
+    """The kernels of the chosen instruction set as attributes: `K.relu(x, y)`.
+
+    Each takes what its signature in csrc/kernels says, and returns the first array that it wrote, or NotImplemented.
+    """
+
+    isa: str
+    least: int | None = None  # a number that replaces every `at_least`, for tests: 0 lets kernels answer for arrays of any size
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the extension has no kernel {name!r}: build it again, `pip install -e .`")
+
+    def use(self, isa: str) -> None:
+        """Bind the kernels of `avx512`, `avx2` or `baseline`; '' means the best that this processor has.
+
+        Raises:
+            ValueError: if this processor or this build has no such instruction set.
+        """
+        self.isa, table = _native.kernels(isa)
+        self.__dict__.update(table)
+
+    def worth(self, size: int, at_least: int) -> bool:
+        """Whether a native call pays for that many elements."""
+        return size >= (at_least if self.least is None else self.least)
+
+
+K = Kernels()
+try:
+    K.use(os.environ.get("MYTORCH_ISA", ""))
+except ValueError as error:
+    raise ImportError(str(error)) from None
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array with any contents, over memory of the pool if it is large."""
+    size = dtype.itemsize
+    for n in shape:
+        size *= n
+    if size < _POOLED_FROM:
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, _native.Block(size))

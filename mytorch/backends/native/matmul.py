@@ -1,0 +1,37 @@
+"""Products of matrices: csrc/kernels/matmul.cpp."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+
+__mytorch__ = True
+
+_SMALLEST = 4096  # multiplications; below, NumPy's own call is as fast
+
+
+def matmul(a: Array, b: Array) -> Any:
+    """(*, m, k) @ (*, k, n) of float32 or float64 in any strides."""
+    kind = a.dtype
+    if (kind is not FLOAT32 and kind is not FLOAT64) or b.dtype is not kind or a.ndim < 2 or b.ndim < 2:
+        return NotImplemented
+    if not K.worth(a.size * b.shape[-1], _SMALLEST):
+        return NotImplemented
+    lead = a.shape[:-2]
+    if b.ndim > 2 and b.shape[:-2] == lead and b.size and not any(b.strides[:-2]):  # one matrix, repeated by expand()
+        b = b[(0,) * len(lead)]
+    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one large product instead of many small ones
+        y = empty((math.prod(a.shape[:-1]), b.shape[-1]), kind)
+        done = K.matmul(a.reshape(len(y), a.shape[-1]), b, None, y)
+        return done if done is NotImplemented else y.reshape(*a.shape[:-1], b.shape[-1])
+    if b.shape[:-2] != lead:
+        lead = np.broadcast_shapes(lead, b.shape[:-2])
+        a, b = np.broadcast_to(a, lead + a.shape[-2:]), np.broadcast_to(b, lead + b.shape[-2:])
+    return K.matmul(a, b, None, empty((*lead, a.shape[-2], b.shape[-1]), kind))
+
+
+overrides = {"matmul": matmul}

@@ -1,0 +1,150 @@
+"""The extension module itself: the binding, the threads, the pool of memory, the choice of instruction set."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import mytorch
+from mytorch import backends
+from tests.backends.agreement import NATIVE, REASON, floats, instruction_sets, native_as, needs_native
+
+
+@needs_native
+def test_every_override_is_bound_to_a_kernel_of_its_name():
+    from mytorch.backends import native
+
+    for name in ("mytorch.optim", "mytorch.linalg"):  # what loads when it is first used
+        __import__(name)
+    bound = {name for name, kernel in backends.kernels.items() if kernel.override is not None}
+    assert bound == set(native.overrides)
+
+
+@needs_native
+def test_every_instruction_set_has_the_same_kernels():
+    from mytorch import _native
+
+    tables = [set(_native.kernels(isa)[1]) for isa in instruction_sets()]
+    assert tables[0]
+    assert all(table == tables[0] for table in tables)
+
+
+@needs_native
+def test_the_binding_refuses_what_would_read_outside_memory():
+    from mytorch.backends.native.extension import K
+
+    x = np.zeros(8, np.float32)
+    with pytest.raises(ValueError, match="one shape"):
+        K.relu(x, np.zeros(7, np.float32))
+    with pytest.raises(ValueError, match="contiguous"):
+        K.relu(np.zeros(16, np.float32)[::2], x)
+    frozen = np.zeros(8, np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises((ValueError, BufferError), match=r"read-only|not writable"):
+        K.relu(x, frozen)
+    with pytest.raises(TypeError, match="takes 2 arguments"):
+        K.relu(x)
+    with pytest.raises(TypeError, match="bytes-like"):
+        K.relu(x, None)
+    with pytest.raises(ValueError, match="sizes do not fit"):
+        K.matmul(np.zeros((2, 3), np.float32), np.zeros((4, 2), np.float32), None, np.zeros((2, 2), np.float32))
+
+
+@needs_native
+def test_an_unknown_kernel_says_how_to_get_it():
+    from mytorch.backends.native.extension import K
+
+    with pytest.raises(AttributeError, match="build it again"):
+        K.no_such_kernel()
+
+
+@needs_native
+def test_an_unknown_instruction_set_is_refused():
+    environment = os.environ | {"MYTORCH_ISA": "mmx", "MYTORCH_BACKEND": "native"}
+    done = subprocess.run([sys.executable, "-c", "import mytorch"], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "MYTORCH_ISA is 'mmx'" in done.stderr
+
+
+@needs_native
+def test_memory_of_the_pool_is_used_again():
+    from mytorch import _native
+    from mytorch.backends.native.extension import empty
+
+    if not _native.POOLED:
+        pytest.skip("a build for a sanitizer has no pool")
+    gc.collect()
+    _native.empty_cache()
+    shape, kind = (1000, 1000), np.dtype(np.float32)
+    x = empty(shape, kind)
+    place = x.ctypes.data
+    used = _native.memory()[1]
+    view = x[10:]
+    del x
+    assert _native.memory()[1] == used  # a view keeps it
+    del view
+    assert _native.memory()[1] == used - 4_194_304  # the size class of 4,000,000 bytes
+    assert empty(shape, kind).ctypes.data == place
+
+
+@needs_native
+def test_threads_can_be_changed_and_are_bounded():
+    from mytorch import _native
+
+    with native_as(threads=3):
+        assert _native.get_num_threads() == 3
+    with pytest.raises(ValueError, match="1 to 256"):
+        _native.set_num_threads(0)
+
+
+@needs_native
+def test_several_python_threads_call_kernels_at_once():
+    a, b = floats(200, 300), floats(300, 250, seed=1)
+    expected = backends.kernels["matmul"](a, b)
+    wrong = []
+
+    def work():
+        for _ in range(30):
+            if not np.array_equal(backends.kernels["matmul"](a, b), expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+FORKED = """
+import os, numpy as np, mytorch
+from mytorch import backends
+a = np.ones((300, 300), np.float32)
+product = backends.kernels["matmul"]
+product(a, a)
+child = os.fork()
+if child == 0:
+    os._exit(0 if (product(a, a) == 300).all() else 1)
+_, status = os.waitpid(child, 0)
+assert (product(a, a) == 300).all()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@needs_native
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_computes_with_threads_of_its_own():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)
+
+
+def test_show_config_names_versions_and_backend():
+    text = mytorch.show_config()
+    assert f"version {mytorch.__version__}" in text
+    assert f"NumPy {np.__version__}, BLAS" in text
+    assert f"backend: {'native' if NATIVE else 'reference (NumPy)'}, because {REASON}" in text

@@ -1,0 +1,61 @@
+"""The product of matrices: csrc/kernels/matmul.cpp."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.backends.agreement import check, declines, floats, needs_native
+
+pytestmark = needs_native
+
+SIZES = [(1, 1, 1), (3, 5, 7), (14, 256, 32), (15, 257, 33), (1, 784, 512), (129, 700, 270), (2, 3, 1000), (70, 600, 33)]
+
+
+def matrix(rows, columns, dtype, transposed, seed):
+    return floats(columns, rows, dtype=dtype, seed=seed).T if transposed else floats(rows, columns, dtype=dtype, seed=seed)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transposed", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_product_in_every_transposition(sizes, transposed, dtype):
+    m, k, n = sizes
+    check("matmul", matrix(m, k, dtype, transposed[0], 1), matrix(k, n, dtype, transposed[1], 2), atol=3e-4)
+
+
+@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 80), st.integers(1, 3), st.integers(1, 3), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_product_of_strided_matrices(m, k, n, step_a, step_b, backwards):
+    a = floats(m, k * step_a)[:, ::step_a]
+    b = floats(k * step_b, n, seed=1)[::-step_b if backwards else step_b]
+    check("matmul", a, b, atol=3e-4)
+
+
+@pytest.mark.parametrize(("a", "b"), [((4, 20, 30), (4, 30, 40)), ((2, 3, 5, 6), (2, 3, 6, 7)), ((3, 4, 5), (5, 6)),
+                                      ((2, 1, 5, 6), (3, 6, 4)), ((5, 6), (3, 6, 4))])
+def test_batches_broadcast(a, b):
+    check("matmul", floats(*a), floats(*b, seed=1), atol=1e-4)
+
+
+def test_one_matrix_repeated_by_expand():
+    check("matmul", floats(3, 5, 6), np.broadcast_to(floats(6, 4, seed=1), (3, 6, 4)))
+
+
+@pytest.mark.parametrize(("a", "b"), [((0, 5), (5, 3)), ((4, 0), (0, 3)), ((4, 5), (5, 0)), ((0, 4, 5), (0, 5, 3))])
+def test_sizes_of_zero(a, b):
+    check("matmul", floats(*a), floats(*b))
+
+
+def test_nan_and_infinity_go_where_they_belong():
+    a, b = floats(40, 50), floats(50, 60, seed=1)
+    a[3, 4], b[7, 8] = np.nan, np.inf
+    check("matmul", a, b, atol=1e-4)
+
+
+def test_declines_other_dtypes_and_small_products():
+    declines("matmul", floats(2, 3), floats(3, 2))
+    declines("matmul", np.ones((64, 64), np.int64), np.ones((64, 64), np.int64))
+    declines("matmul", floats(64, 64).astype(">f4"), floats(64, 64).astype(">f4"))
