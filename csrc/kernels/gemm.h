@@ -74,14 +74,23 @@ __attribute__((noinline)) void tile(int rows, int64_t depth, const T *a, const T
     }
 }
 
-// C (rows x columns) (+)= packed panels of A times packed panels of B, on this thread.
+// How many of its ROWS a panel of A uses, so that all panels are about equally tall: 32 rows are 11 + 11 + 10, not 14 + 14 + 4,
+// since a flat tile cannot keep the arithmetic units busy.
+inline int64_t panel_height(int64_t rows) {
+    const int64_t panels = (rows + ROWS - 1) / ROWS;
+    return panels == 0 ? ROWS : (rows + panels - 1) / panels;
+}
+
+// C (rows x columns) (+)= packed panels of A, each with `height` rows, times packed panels of B, on this thread.
 template <class T>
-void multiply_panels(int64_t rows, int64_t columns, int64_t depth, const T *a, const T *b, T *c, int64_t c_step, Start start) {
+void multiply_panels(int64_t rows, int64_t columns, int64_t depth, const T *a, const T *b, T *c, int64_t c_step, Start start,
+                     int64_t height = ROWS) {
     for (int64_t j = 0; j < columns; j += COLUMNS<T>) {
         const int width = static_cast<int>(least<int64_t>(COLUMNS<T>, columns - j));
-        for (int64_t i = 0; i < rows; i += ROWS) {
-            const int height = static_cast<int>(least<int64_t>(ROWS, rows - i));
-            tile<T>(height, depth, a + i * depth, b + j * depth, COLUMNS<T>, c + i * c_step + j, c_step, width, start);
+        const T *panel = a;
+        for (int64_t i = 0; i < rows; i += height, panel += ROWS * depth) {
+            const int tall = static_cast<int>(least(height, rows - i));
+            tile<T>(tall, depth, panel, b + j * depth, COLUMNS<T>, c + i * c_step + j, c_step, width, start);
         }
     }
 }
@@ -141,7 +150,8 @@ void pack_panel(T *to, const T *from, int64_t line_step, int64_t depth_step, int
                 const int64_t kept = least<int64_t>(W, WIDE - first);
                 for (int i = 0; i < W; ++i) {
                     T *target = to + (done + i) * WIDE + first;
-                    if (kept == W) {
+                    // A panel narrower than a vector: what is written beyond a row, the next row overwrites.
+                    if (kept == W || (WIDE < W && done + i + 1 < depth)) {
                         store(target, block[i]);
                     } else {
                         store_some(target, block[i], kept);
@@ -177,7 +187,6 @@ template <class T> struct Matrix {
 // alone, and the pieces of k are added in order, so that every number of threads gives the same bits.
 template <class T, class Left, class Right>
 void multiply(int64_t m, int64_t n, int64_t k, const Left &a, const Right &b, T *c, int64_t c_step, Start start) {
-    constexpr int64_t TALL = 8 * ROWS;
     constexpr int64_t WIDE = 8 * COLUMNS<T>;
     constexpr int64_t BLOCK = 8 * WIDE;  // columns of C at a time
     if (k == 0) {
@@ -187,7 +196,8 @@ void multiply(int64_t m, int64_t n, int64_t k, const Left &a, const Right &b, T 
         return;
     }
     const int64_t depth = least(k, DEPTH);
-    const int64_t panels_a = (m + ROWS - 1) / ROWS;
+    const int64_t height = panel_height(m);
+    const int64_t panels_a = (m + height - 1) / height;
     Scratch<T> left(panels_a * ROWS * depth);
     Scratch<T> right(round_up(least(n, BLOCK), COLUMNS<T>) * depth);
     const bool alone = m * n * k < 1 << 19;  // below this a second thread costs more than it brings
@@ -211,7 +221,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const Left &a, const Right &b, T 
             each(left_tasks + right_tasks, [&](int64_t task) {
                 if (task < left_tasks) {
                     for (int64_t i = task * 8; i < least(task * 8 + 8, panels_a); ++i) {
-                        a.pack_left(left + i * ROWS * deep, i * ROWS, least<int64_t>(ROWS, m - i * ROWS), p, deep);
+                        a.pack_left(left + i * ROWS * deep, i * height, least(height, m - i * height), p, deep);
                     }
                     return;
                 }
@@ -221,13 +231,14 @@ void multiply(int64_t m, int64_t n, int64_t k, const Left &a, const Right &b, T 
                     b.pack_right(right + column * deep, j + column, least<int64_t>(COLUMNS<T>, columns - column), p, deep);
                 }
             });
-            const int64_t tasks_down = (m + TALL - 1) / TALL;
+            const int64_t tasks_down = (panels_a + 7) / 8;
             const int64_t tasks_across = (columns + WIDE - 1) / WIDE;
             each(tasks_down * tasks_across, [&](int64_t task) {
-                const int64_t row = task % tasks_down * TALL;
+                const int64_t panel = task % tasks_down * 8;
+                const int64_t row = panel * height;
                 const int64_t column = task / tasks_down * WIDE;
-                multiply_panels(least(TALL, m - row), least(WIDE, columns - column), deep, left + row * deep, right + column * deep,
-                                c + row * c_step + j + column, c_step, begin);
+                multiply_panels(least(8 * height, m - row), least(WIDE, columns - column), deep, left + panel * ROWS * deep,
+                                right + column * deep, c + row * c_step + j + column, c_step, begin, height);
             });
         }
     }

@@ -6,6 +6,114 @@ namespace MYTORCH_ISA {
 
 namespace {
 
+// With few rows every number of B is used a few times only: it is read where it lies, and not packed.
+constexpr int64_t FEW_ROWS = 3 * ROWS;
+
+// C (+)= A B for at most FEW_ROWS rows and a B whose rows lie along memory.
+template <class T> void multiply_few_rows(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T *c, Start start) {
+    const int64_t height = panel_height(m);
+    const int64_t panels = (m + height - 1) / height;
+    Scratch<T> left(panels * ROWS * k);
+    for (int64_t i = 0; i < panels; ++i) {
+        a.pack_left(left + i * ROWS * k, i * height, least(height, m - i * height), 0, k);
+    }
+    const int64_t whole = n / COLUMNS<T> * COLUMNS<T>;
+    const int64_t across = greatest<int64_t>(1, (1 << 15) / k) * COLUMNS<T>;  // columns of one task
+    parallel((n + across - 1) / across, [&](int64_t task) {
+        for (int64_t j = task * across; j < least(n, (task + 1) * across); j += COLUMNS<T>) {
+            for (int64_t i = 0; i < panels; ++i) {
+                const int tall = static_cast<int>(least(height, m - i * height));
+                T *to = c + i * height * n + j;
+                if (j < whole) {
+                    tile<T>(tall, k, left + i * ROWS * k, b.data + j, b.row_step, to, n, COLUMNS<T>, start);
+                } else {
+                    Scratch<T> right(k * COLUMNS<T>);
+                    b.pack_right(right, j, n - j, 0, k);
+                    tile<T>(tall, k, left + i * ROWS * k, right, COLUMNS<T>, to, n, static_cast<int>(n - j), start);
+                }
+            }
+        }
+    });
+}
+
+// N columns of B, whose numbers lie along memory, against M rows of A.
+template <class T, int M, int N> void dots(int64_t k, const T *a, int64_t a_step, const T *b, int64_t b_step, T *c, int64_t c_step, Start start) {
+    constexpr int W = WIDTH<T>;
+    Vec<T> sum[M][N] = {};
+    int64_t p = 0;
+    for (; p + W <= k; p += W) {
+        for (int j = 0; j < N; ++j) {
+            const Vec<T> column = load(b + j * b_step + p);
+            for (int i = 0; i < M; ++i) {
+                sum[i][j] += load(a + i * a_step + p) * column;
+            }
+        }
+    }
+    if (p < k) {
+        for (int j = 0; j < N; ++j) {
+            const Vec<T> column = load_some(b + j * b_step + p, k - p);
+            for (int i = 0; i < M; ++i) {
+                sum[i][j] += load_some(a + i * a_step + p, k - p) * column;
+            }
+        }
+    }
+    for (int i = 0; i < M; ++i) {
+        for (int j = 0; j < N; ++j) {
+            T &to = c[i * c_step + j];
+            to = start == Start::keep ? to + sum_of(sum[i][j]) : sum_of(sum[i][j]);
+        }
+    }
+}
+
+// The same for all columns and rows [0, M).
+template <class T, int M> void dots_of_rows(int64_t n, int64_t k, const T *a, int64_t a_step, const T *b, int64_t b_step, T *c, int64_t c_step,
+                                            Start start) {
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        dots<T, M, 4>(k, a, a_step, b + j * b_step, b_step, c + j, c_step, start);
+    }
+    for (; j < n; ++j) {
+        dots<T, M, 1>(k, a, a_step, b + j * b_step, b_step, c + j, c_step, start);
+    }
+}
+
+// C (+)= A B where the rows of A and the columns of B lie along memory, as in a Linear layer, and one of them are few.
+template <class T> void multiply_dots(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T *c, Start start) {
+    constexpr int64_t WORK = 1 << 16;  // multiplications of one task
+    const int64_t wide = least(n, round_up(greatest<int64_t>(1, WORK / k), 4));
+    const int64_t tall = round_up(greatest<int64_t>(1, WORK / (k * wide)), 4);
+    const int64_t down = (m + tall - 1) / tall;
+    const int64_t across = (n + wide - 1) / wide;
+    parallel(down * across, [&](int64_t task) {
+        const int64_t j = task / down * wide;
+        const int64_t columns = least(wide, n - j);
+        const T *right = b.data + j * b.column_step;
+        const int64_t end = least(m, (task % down + 1) * tall);
+        int64_t i = task % down * tall;
+        for (; i + 4 <= end; i += 4) {
+            dots_of_rows<T, 4>(columns, k, a.data + i * a.row_step, a.row_step, right, b.column_step, c + i * n + j, n, start);
+        }
+        for (; i < end; ++i) {
+            dots_of_rows<T, 1>(columns, k, a.data + i * a.row_step, a.row_step, right, b.column_step, c + i * n + j, n, start);
+        }
+    });
+}
+
+template <class T> void multiply_matrices(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T *c, Start start) {
+    constexpr int64_t FEW_DOTS = 2;
+    constexpr int64_t FEW_COLUMNS = 16;
+    if (m == 0 || n == 0) {
+        return;
+    }
+    if ((m <= FEW_DOTS || n <= FEW_COLUMNS) && k > 0 && a.column_step == 1 && b.row_step == 1) {
+        multiply_dots(m, n, k, a, b, c, start);
+    } else if (m <= FEW_ROWS && k > 0 && b.column_step == 1) {
+        multiply_few_rows(m, n, k, a, b, c, start);
+    } else {
+        multiply<T>(m, n, k, a, b, c, n, start);
+    }
+}
+
 // y (*, m, n) = a (*, m, k) b (*, k, n) (+ bias (n)); a and b of any strides, a batch of b repeated where its stride is 0.
 template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array &b, const mytorch_array &bias, const mytorch_array &y) {
     const int nd = y.ndim;
@@ -38,8 +146,8 @@ template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array 
                 std::memcpy(to + i * n, bias_row, static_cast<size_t>(n) * sizeof(T));
             }
         }
-        multiply<T>(m, n, k, Matrix<T>{left, step(a, nd - 2), step(a, nd - 1)}, Matrix<T>{right, step(b, nd - 2), step(b, nd - 1)}, to, n,
-                    bias_row != nullptr ? Start::keep : Start::zero);
+        multiply_matrices<T>(m, n, k, {left, step(a, nd - 2), step(a, nd - 1)}, {right, step(b, nd - 2), step(b, nd - 1)}, to,
+                             bias_row != nullptr ? Start::keep : Start::zero);
     };
     if (batch > 1 && m * n * k < 1 << 22) {  // small products: whole ones are the tasks
         parallel(batch, one);

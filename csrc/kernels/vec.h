@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "array.h"
 
@@ -72,16 +73,28 @@ template <class T, class Body, class... In> MYTORCH_INLINE void map(int64_t n, T
     }
 }
 
-// The sum of a vector's elements, pairwise; the order is the same for every instruction set's own width.
-template <class V> MYTORCH_INLINE auto sum_of(V v) {
-    constexpr int W = sizeof(V) / sizeof(v[0]);
-    auto part = v;
-    for (int half = W / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) {
-            part[i] = part[i] + part[i + half];
-        }
+// The sum of a vector's elements, half added to half.
+template <class T, int BYTES = REGISTER_BYTES> MYTORCH_INLINE T sum_of(const T *from) {
+    if constexpr (BYTES == sizeof(T)) {
+        return *from;
+    } else {
+        typedef T Half __attribute__((vector_size(BYTES / 2)));
+        Half low;
+        Half high;
+        std::memcpy(&low, from, sizeof(low));
+        std::memcpy(&high, from + BYTES / 2 / sizeof(T), sizeof(high));
+        low += high;
+        T part[BYTES / 2 / sizeof(T)];
+        std::memcpy(part, &low, sizeof(low));
+        return sum_of<T, BYTES / 2>(part);
     }
-    return part[0] + 0;
+}
+
+template <class V> MYTORCH_INLINE auto sum_of(V v) {
+    using T = std::remove_reference_t<decltype(v[0] + 0)>;
+    T whole[sizeof(V) / sizeof(T)];
+    std::memcpy(whole, &v, sizeof(v));
+    return sum_of<T>(whole);
 }
 
 template <class V> MYTORCH_INLINE V larger(V a, V b) { return a > b ? a : b; }  // b where either is NaN

@@ -49,6 +49,21 @@ def test_sizes_of_zero(a, b):
     check("matmul", floats(*a), floats(*b))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [(), (1,), (4,), (5,), (27,), (28,), (29,), (3, 7), (0,)])
+def test_linear(rows, bias, dtype):
+    x, weight = floats(*rows, 130, dtype=dtype), floats(70, 130, dtype=dtype, seed=1)
+    check("linear", x, weight, floats(70, dtype=dtype, seed=2) if bias else None, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 28, 29])
+def test_few_rows_against_a_matrix_either_way_round(rows):
+    for n in (1, 31, 32, 33, 100):
+        check("matmul", floats(rows, 67), floats(67, n, seed=1), atol=1e-4)
+        check("matmul", floats(rows, 67), floats(n, 67, seed=1).T, atol=1e-4)
+
+
 def test_nan_and_infinity_go_where_they_belong():
     a, b = floats(40, 50), floats(50, 60, seed=1)
     a[3, 4], b[7, 8] = np.nan, np.inf

@@ -34,4 +34,19 @@ def matmul(a: Array, b: Array) -> Any:
     return K.matmul(a, b, None, empty((*lead, a.shape[-2], b.shape[-1]), kind))
 
 
-overrides = {"matmul": matmul}
+def linear(x: Array, weight: Array, bias: Array | None) -> Any:
+    """x (*, in) @ weight (out, in)^T + bias (out)."""
+    kind = x.dtype
+    if (kind is not FLOAT32 and kind is not FLOAT64) or not K.worth(x.size * len(weight), _SMALLEST):
+        return NotImplemented
+    if weight.dtype is not kind or (bias is not None and (bias.dtype is not kind or not bias.flags.c_contiguous)):
+        return NotImplemented
+    if x.ndim == 2:
+        return K.matmul(x, weight.T, bias, empty((len(x), len(weight)), kind))
+    y = empty((*x.shape[:-1], len(weight)), kind)
+    rows = math.prod(x.shape[:-1])
+    done = K.matmul(x.reshape(rows, x.shape[-1]), weight.T, bias, y.reshape(rows, len(weight)))
+    return done if done is NotImplemented else y
+
+
+overrides = {"matmul": matmul, "linear": linear}
