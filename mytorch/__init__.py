@@ -209,15 +209,19 @@ has_lapack, has_spectral, has_mkl, has_openmp = True, True, False, False
 strided = "torch.strided"
 
 # Loaded when first touched, so that `import mytorch` stays light.
-_LAZY_MODULES = frozenset({"accelerator", "amp", "distributed", "distributions", "compiler", "cpu", "jit", "testing", "profiler",
-                           "nn", "optim", "utils", "autograd", "cuda", "backends", "serialization", "version", "random",
-                           "config", "printing", "func", "fft", "special", "signal", "linalg"})
+_LAZY_MODULES = frozenset({"_dynamo", "_inductor", "torch_version", "accelerator", "amp", "distributed", "distributions", "compiler",
+                           "cpu", "jit", "testing", "profiler", "nn", "optim", "utils", "multiprocessing", "functional", "types",
+                           "storage", "hub", "autograd", "cuda", "backends", "serialization", "version", "random", "config", "printing",
+                           "func", "fft", "special", "signal", "linalg"})
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "set_printoptions": "printing", "show_config": "config",
                "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack", "vmap": "func"}
 _LAZY_NAMES |= dict.fromkeys(("compile", "cond", "get_device_module", "is_warn_always_enabled", "set_warn_always"), "inspect_tensors")
 _LAZY_NAMES |= dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled", "set_anomaly_enabled"), "autograd.anomaly_mode")
 _LAZY_NAMES["install_as_torch"] = "alias"
-_LAZY_NAMES |= {"autocast": "amp"} | dict.fromkeys((
+_LAZY_NAMES |= dict.fromkeys((
+    "UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",
+    "ShortStorage", "CharStorage", "ByteStorage", "BoolStorage", "ComplexFloatStorage", "ComplexDoubleStorage"), "storage")
+_LAZY_NAMES |= {"autocast": "amp", "GradScaler": "amp"} | dict.fromkeys((
     "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype", "is_autocast_cache_enabled",
     "set_autocast_cache_enabled", "clear_autocast_cache", "autocast_increment_nesting", "autocast_decrement_nesting",
     "is_autocast_cpu_enabled", "set_autocast_cpu_enabled", "get_autocast_cpu_dtype", "set_autocast_cpu_dtype", "get_autocast_gpu_dtype",
@@ -246,7 +250,7 @@ _LAZY_NAMES |= {name: f"ops.{module}" for module, names in {
                     "binomial concat concatenate ctc_loss detach detach_ dropout dropout_ embedding embedding_renorm_ feature_alpha_dropout "
                     "feature_alpha_dropout_ feature_dropout feature_dropout_ fix_ frobenius_norm ger get_device instance_norm is_conj is_distributed "
                     "is_inference is_neg is_same_size is_signed moveaxis "
-                    "native_channel_shuffle norm_except_dim nuclear_norm rrelu rrelu_ swapaxes swapdims vander",
+                    "native_channel_shuffle norm_except_dim nuclear_norm rrelu rrelu_ spmm swapaxes swapdims vander",
     "numerical_gradient": "gradient",
     "coordinates": "unravel_index nonzero_static hash_tensor _unsafe_masked_index _unsafe_masked_index_put_accumulate",
     "solvers": "cholesky_inverse cholesky_solve det inverse logdet lu_unpack",

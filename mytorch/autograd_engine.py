@@ -22,30 +22,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state, errors
 from mytorch.dtypes import BFLOAT16_NP
-from mytorch.engine_state import (
-    CONSTANT,
-    Edge,
-    GradientEdge,
-    Storage,
-    TensorBase,
-    as_array,
-    as_tensor,
-    get_grad_enabled,
-    get_mode,
-    register,
-    state,
-    storage_of,
-)
+from mytorch.engine_state import GradientEdge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of
 from mytorch.grad_mode import Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from mytorch.hooks import Hooks, RemovableHandle
-from mytorch.nodes import NOTHING, AccumulateGrad, BackwardFunction, Node, gradient_edge, leaf_node, requires_grad
+from mytorch.nodes import (
+    FREED,
+    NO_VERSIONS,
+    NOTHING,
+    AccumulateGrad,
+    BackwardFunction,
+    Node,
+    Output,
+    attach,
+    bare,
+    edge_to,
+    gradient_edge,
+    leaf_node,
+    node_of,
+    number_of,
+    requires_grad,
+)
+
+if TYPE_CHECKING:
+    from mytorch.engine_state import Edge
 
 __mytorch__ = True
 
@@ -147,13 +153,13 @@ class Op:
         count = len(node.edges)
         recording = state.grad_enabled
         with enable_grad():
-            attached = [_alias(x) if isinstance(x, TensorBase) and parent is not None else x
-                        for x, (parent, _) in zip(saved[:count], node.edges, strict=True)]
+            attached = [_alias(x) if isinstance(x, TensorBase) and edge is not None else x
+                        for x, edge in zip(saved[:count], node.edges, strict=True)]
             outputs = self.composite(*attached, *saved[count:count + self.output_count], **(saved[-1] or {}))
-        targets = [x for x, (parent, _) in zip(attached, node.edges, strict=True) if parent is not None]
-        pairs = [(y, dy) for y, dy in zip(_as_list(outputs), _as_list(g), strict=False) if dy is not None and requires_grad(y)]
+        targets = [x for x, edge in zip(attached, node.edges, strict=True) if edge is not None]
+        pairs = [(y, dy) for y, dy in zip(_as_list(outputs), g if self.several else [g], strict=False) if dy is not None and requires_grad(y)]
         found = iter(grad([y for y, _ in pairs], targets, [dy for _, dy in pairs], create_graph=recording, allow_unused=True))
-        return [None if parent is None else next(found) for parent, _ in node.edges]
+        return [None if edge is None else next(found) for edge in node.edges]
 
     def _bind(self, formula: Callable[..., Any] | None, names: list[str]) -> Callable[..., Any]:
         """The formula as a function of (g, saved), or (g, saved, needs) if joint; the names it uses are looked up once, here."""
@@ -214,10 +220,6 @@ def _alias(x: TensorBase) -> Any:
     return apply(_identity, (x,))
 
 
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (tuple, list)) else [value]
-
-
 # ---- the door -----------------------------------------------------------------------------------------------------------------
 
 
@@ -226,7 +228,7 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
     if get_mode() is not None:
         return state.mode.handle(apply, op, inputs, meta)
     arrays = []
-    edges = []
+    edges: list[Edge | None] = []
     mask = 0
     bit = 1
     for x in inputs:
@@ -240,12 +242,12 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
                 edges.append(edge)
             elif x._requires_grad:
                 mask |= bit
-                edges.append((leaf_node(x), 0))
+                edges.append(leaf_node(x))
             else:
-                edges.append(CONSTANT)
+                edges.append(None)
         else:
             arrays.append(x)
-            edges.append(CONSTANT)
+            edges.append(None)
         bit += bit
     try:
         if meta:
@@ -267,13 +269,15 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
             node = record(op, inputs, arrays, edges, mask, meta, y)
             node.shape = y.shape
             node.dtype = dtype
+            node._storage = out._storage
             if dtype is not _FLOAT32 and dtype.kind in "cV":
                 node.careful, node.conjugate = True, op.holomorphic and dtype.kind == "c"
-            out._edge = (node, 0)
+            out._edge = node
     return out
 
 
-def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], mask: int, meta: Any, y: Any = None) -> BackwardFunction:
+def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge | None], mask: int, meta: Any,
+           y: Any = None) -> BackwardFunction:
     """A node that knows its operation, its parents, the inputs (and the only output y) that its formulas need, and the user's line."""
     node = BackwardFunction()
     node.op = op
@@ -286,26 +290,36 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
     ins, outs, shapes, uses_meta = plan
     if ins or outs or shapes or uses_meta:
         saved: list[Any] = [None] * (len(arrays) + op.output_count + 2)
-        versions: list[tuple[TensorBase | Storage, int, int]] = []
+        keepers: tuple[TensorBase, ...] = ()
+        versions: Any = NO_VERSIONS if ins or outs else None
         if outs and y is not None:
             saved[-3] = y
         for i in ins:
             array = saved[i] = arrays[i]
-            x = inputs[i]
-            if x is not array:  # a Tensor
-                if array.dtype is not _FLOAT32 and array.dtype.kind == "V":
-                    node.careful = True
+            edge = edges[i]
+            if edge is not None:
+                storage = edge._storage
+            else:
+                x = inputs[i]
+                if x is array:  # a number
+                    continue
+                keepers += (x,)
                 storage = x._storage
-                versions.append((x, 0 if storage is None else storage.version, i))
+            if storage is not None and storage.version:
+                if versions is NO_VERSIONS:
+                    versions = {}
+                versions[storage] = storage.version
+            if array.dtype is not _FLOAT32 and array.dtype.kind == "V":
+                node.careful = True
         if shapes:
             saved[-2] = [getattr(a, "shape", ()) for a in arrays]
         if uses_meta:
             saved[-1] = meta
         node.saved = saved
+        node.keepers = keepers
         node.versions = versions
     else:
         node.saved = NOTHING
-        node.versions = NOTHING
     frame: Any = _getframe(3)  # user -> public function -> apply -> here
     if "__mytorch__" in frame.f_globals:
         node.remember_line()
@@ -315,7 +329,7 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], 
     return node
 
 
-def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge], mask: int, meta: Any, results: Any) -> Any:
+def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge | None], mask: int, meta: Any, results: Any) -> Any:
     """The end of `apply` for operations with several outputs."""
     outs = [engine_state.wrap(y) for y in results]
     if op.view:
@@ -326,13 +340,14 @@ def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge],
         node.careful, node.conjugate = True, False
         node.shape, node.dtype = None, results[0].dtype
         node.outputs = [(y.shape, y.dtype) for y in results]
-        for place in op.plan(mask, len(arrays))[1]:
-            node.saved[len(arrays) + place] = results[place]
-            storage = storage_of(outs[place])
-            node.versions.append((storage, storage.version, len(arrays) + place))
+        node._storage = None
+        for nr in op.plan(mask, len(arrays))[1]:
+            node.saved[len(arrays) + nr] = results[nr]
+            node.keepers += (bare(outs[nr]),)
         for nr, (out, y) in enumerate(zip(outs, results, strict=True)):
             if y.dtype.kind in "fcV":
-                out._edge = (node, nr)
+                out._edge = edge = edge_to(node, nr)
+                edge._storage = out._storage
     return type(results)(outs)
 
 
@@ -343,20 +358,18 @@ def topological_order(roots: Iterable[Node]) -> list[Node]:
     """All nodes behind the roots, parents before children: postorder of an iterative depth-first search, O(nodes + edges)."""
     order: list[Node] = []
     visited: set[Node] = set()
-    stack: list[Node | None] = list(roots)
+    stack: list[Any] = list(roots)  # nodes, and None as a mark
     while stack:
         node = stack.pop()
         if node is None:  # everything behind the node below the mark is placed
-            order.append(stack.pop())  # type: ignore[arg-type]
-            continue
-        if node in visited:
-            continue
-        visited.add(node)
-        stack.append(node)
-        stack.append(None)
-        for parent, _ in node.edges:
-            if parent is not None and parent not in visited:
-                stack.append(parent)
+            order.append(stack.pop())
+        elif node not in visited:
+            visited.add(node)
+            stack.append(node)
+            stack.append(None)
+            for parent in node.edges:
+                if parent is not None and parent not in visited:
+                    stack.append(parent.node if type(parent) is Output else parent)
     return order
 
 
@@ -364,7 +377,7 @@ def _needed_for(targets: set[Node], order: list[Node]) -> set[Node]:
     """The nodes through which a gradient reaches one of the targets."""
     needed = set(targets)
     for node in order:  # parents come first
-        if any(parent in needed for parent, _ in node.edges):
+        if any(node_of(edge) in needed for edge in node.edges):
             needed.add(node)
     return needed
 
@@ -375,18 +388,18 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
     Without targets, leaves accumulate into `.grad`. With targets, the gradients that arrive at those edges are returned
     instead, and only nodes on the way to one of them run.
     """
-    order: list[Any] = topological_order([edge[0] for edge, _ in roots if edge[0] is not None])
+    order: list[Any] = topological_order([node_of(edge) for edge, _ in roots])
     wanted: dict[Node, list[tuple[int, int]]] = {}
     needed = None
     caught: list[Any] | None = None
     if targets is not None:
-        for place, (target, nr) in enumerate(targets):
-            wanted.setdefault(target, []).append((place, nr))  # type: ignore[arg-type]
+        for place, edge in enumerate(targets):
+            wanted.setdefault(node_of(edge), []).append((place, number_of(edge)))
         needed = _needed_for(set(wanted), order)
         caught = [None] * len(targets)
     pending: dict[Node, Any] = {}
-    for (root, nr), g in roots:
-        _hand_over(pending, root, nr, g)  # type: ignore[arg-type]
+    for edge, g in roots:
+        _hand_over(pending, edge, g)
     as_tensors = create_graph or state.mode is not None
     plain = not as_tensors and targets is None and not state.check_nan and state.watcher is None
     visit = state.watcher or _visit
@@ -407,18 +420,20 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
                     continue
                 saved = node.saved
                 if saved:
-                    for keeper, version, place in node.versions:
-                        storage = keeper._storage
-                        if storage is not None and storage.version != version:
-                            raise RuntimeError(node.modified(storage, version, place))
-                    if not keep_graph:
-                        node.release()
+                    if node._storage is not None:
+                        node.check_version(node._storage, len(node.edges))
+                    for keeper in node.keepers:
+                        if keeper._storage is not None:
+                            node.check_keeper(keeper)
                 quick = node.op.quick
                 i = -1
-                for parent, nr in node.edges:
+                for parent in node.edges:
                     i += 1  # an enumerate() would take longer than all the rest of an idle round
                     if parent is None:
                         continue
+                    storage = parent._storage
+                    if storage is not None and saved and saved[i] is not None and storage.version != node.versions.get(storage, 0):
+                        node.check_version(storage, i)  # somebody has written to this input since it was saved
                     formula, place = quick[i]
                     d = formula(g, saved[place]) if place >= 0 else formula(g) if place == _NONE else formula(g, saved)
                     if d is None:
@@ -427,7 +442,11 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
                         before = pending.get(parent)
                         pending[parent] = d if before is None else before + d
                     else:
-                        _hand_over(pending, parent, nr, d)
+                        _hand_over(pending, parent, d)
+                if saved and not keep_graph and node.versions is not None:  # node.release()
+                    node.saved = FREED
+                    node.keepers = NOTHING
+                    node.careful = True
                 saved = d = None
             except Exception as error:
                 raise _name_line(error, node)  # noqa: B904 - the same exception, with the line added
@@ -449,7 +468,7 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
     if caught is not None and node in wanted:
         for place, nr in wanted[node]:
             caught[place] = g[nr] if type(g) is list else g
-    if needed is not None and not any(parent in needed for parent, _ in node.edges):
+    if needed is not None and not any(node_of(edge) in needed for edge in node.edges):
         return  # a target with no other behind it: its own derivative is not asked for, and its saved values stay
     if type(node) is AccumulateGrad:
         if caught is None and node.variable._requires_grad:  # else it was detached since
@@ -464,9 +483,9 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
         grads = _run_after_hooks(node, grads, g, create_graph)
     if not keep_graph:
         node.release()
-    for (parent, nr), d in zip(node.edges, grads, strict=True):
-        if parent is not None and d is not None:
-            _hand_over(pending, parent, nr, d)
+    for edge, d in zip(node.edges, grads, strict=True):
+        if edge is not None and d is not None:
+            _hand_over(pending, edge, d)
 
 
 def _refuse_nan(node: Node, grads: Sequence[Any]) -> None:
@@ -482,8 +501,12 @@ def _add(a: Any, b: Any) -> Any:
     return a + b
 
 
-def _hand_over(pending: dict[Node, Any], parent: Node, nr: int, d: Any) -> None:
+def _hand_over(pending: dict[Node, Any], edge: Edge, d: Any) -> None:
     """Give a gradient to a parent: reduced to the shape that was broadcast, cast to its dtype, added to what it has."""
+    parent: Any = edge
+    nr = 0
+    if type(edge) is Output:
+        parent, nr = edge.node, edge.nr
     shape, dtype = (parent.shape, parent.dtype) if parent.shape is not None else parent.outputs[nr]
     array = as_array(d)
     if array.shape != shape:
@@ -594,13 +617,13 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     Raises:
         RuntimeError: if an output does not require a gradient, a shape differs, or the graph was freed or written to.
     """
-    outputs = _listed(tensors)
+    outputs = _as_list(tensors)
     if grad_tensors is None:
         grad_tensors = grad_variables
     if inputs is None:
         _start(outputs, grad_tensors, retain_graph, create_graph, None)
         return
-    inputs = _listed(inputs)
+    inputs = _as_list(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     found = _start(outputs, grad_tensors, retain_graph, create_graph, inputs) or []
@@ -610,11 +633,11 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
                 AccumulateGrad(x).accumulate(g)
 
 
-def _listed(tensors: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     """One or several tensors as a list; for a GradientEdge its leaf, or a tensor that stands in for the node's output."""
-    if isinstance(tensors, TensorBase):
-        return [tensors]
-    return [_stand_in(x) if type(x) is GradientEdge else x for x in ([tensors] if type(tensors) is GradientEdge else tensors)]
+    if isinstance(value, (TensorBase, GradientEdge)):
+        value = [value]
+    return [_stand_in(x) if type(x) is GradientEdge else x for x in value]
 
 
 def _stand_in(edge: GradientEdge) -> TensorBase:
@@ -623,7 +646,7 @@ def _stand_in(edge: GradientEdge) -> TensorBase:
         return node.variable
     shape, dtype = (node.shape, node.dtype) if node.shape is not None else node.outputs[nr]
     x: TensorBase = engine_state.wrap(np.broadcast_to(np.zeros((), dtype), shape))
-    x._edge = (node, nr)
+    attach(x, edge_to(node, nr))
     return x
 
 
@@ -647,8 +670,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     """
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
-    outputs = _listed(outputs)
-    inputs = _listed(inputs)
+    outputs = _as_list(outputs)
+    inputs = _as_list(inputs)
     if is_grads_batched:
         from mytorch.func.vmap import batched_gradients
         return batched_gradients(outputs, inputs, grad_outputs, retain_graph=retain_graph, create_graph=create_graph,
@@ -669,7 +692,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
 _identity = Op("alias", lambda x: x[...], lambda g: g, view=True)
 
 __all__ = [
-    "AccumulateGrad", "BackwardFunction", "Edge", "Hooks", "Mode", "Node", "Op", "RemovableHandle", "Storage", "TensorBase", "apply", "backward",
+    "AccumulateGrad", "BackwardFunction", "Hooks", "Mode", "Node", "Op", "RemovableHandle", "Storage", "TensorBase", "apply", "backward",
     "enable_grad", "grad", "gradient_edge", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "leaf_node", "no_grad", "record",
     "register", "requires_grad", "set_grad_enabled", "state", "storage_of", "topological_order", "walk",
 ]

@@ -11,16 +11,18 @@ import numpy as np
 from numpy import ndarray
 
 if TYPE_CHECKING:
-    from mytorch.autograd_engine import AccumulateGrad, Node
+    from typing import TypeAlias
+
     from mytorch.grad_mode import Mode
     from mytorch.hooks import Hooks
     from mytorch.inplace import View
+    from mytorch.nodes import AccumulateGrad, Node, Output
+
+    Edge: TypeAlias = "Node | Output"  # an output of a node, where its gradient arrives: the node itself for the first or only output
 
 __mytorch__ = True
 
 Array = Any  # a NumPy array, or a Tensor where a formula is differentiated itself
-Edge = tuple["Node | None", int]  # a parent and which of its outputs
-CONSTANT: Edge = (None, 0)
 
 
 class GradientEdge(NamedTuple):
@@ -76,7 +78,7 @@ class TensorBase:
     __slots__ = ("__dict__", "__weakref__", "_accumulate", "_array", "_edge", "_grad", "_hooks", "_requires_grad", "_storage", "_tangents", "_view")
 
     _array: ndarray[Any, Any]
-    _edge: Edge | None  # (node, which of its outputs) for a computed tensor, None for a leaf
+    _edge: Edge | None  # which output of which node a computed tensor is, None for a leaf
     _requires_grad: bool  # of a leaf
     _storage: Storage | None  # shared by all aliases; made when first needed
     _view: View | None
@@ -90,7 +92,6 @@ class Storage:
     """The record that all aliases of one memory share: how often it was written in place."""
 
     version = 0
-    _storage = property(lambda self: self)  # asked of a Tensor or of its Storage, the answer is the Storage
 
 
 class InferenceStorage(Storage):
@@ -128,11 +129,13 @@ def as_array(g: Any) -> Any:
 
 
 def storage_of(x: TensorBase) -> Storage:
-    """The record that x shares with its aliases."""
+    """The record that x shares with its aliases. Where gradients of x arrive, it is known too: nodes that saved x ask there."""
     storage = x._storage
     if storage is None:
-        storage = x._storage = Storage()
-        edge = x._edge
-        if edge is not None and edge[0] is not None:
-            edge[0].watch(storage, edge[1])
+        edge: Edge | None = x._edge
+        if edge is None and x._accumulate is not None:
+            edge = x._accumulate()
+        storage = x._storage = (None if edge is None else edge._storage) or Storage()
+        if edge is not None:
+            edge._storage = storage
     return storage

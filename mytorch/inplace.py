@@ -7,7 +7,7 @@ A write to a view gives the root a `CopySlices` node; a view whose memory was wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
@@ -15,9 +15,12 @@ from numpy import ndarray
 from mytorch import engine_state
 from mytorch.autograd_engine import Node, Op, gradient_edge, record, requires_grad
 from mytorch.dtypes import from_numpy_dtype, legacy_name
-from mytorch.engine_state import CONSTANT, Array, Edge, InferenceStorage, TensorBase, as_array, get_grad_enabled, state, storage_of
+from mytorch.engine_state import Array, InferenceStorage, TensorBase, as_array, get_grad_enabled, state, storage_of
 from mytorch.grad_mode import enable_grad
-from mytorch.nodes import BACKWARD_TWICE
+from mytorch.nodes import BACKWARD_TWICE, attach, bare, copy_of, edge_to, node_of, number_of
+
+if TYPE_CHECKING:
+    from mytorch.engine_state import Edge
 
 __mytorch__ = True
 
@@ -62,7 +65,7 @@ class View:
                 if not state.grad_enabled:
                     return
                 raise RuntimeError(_STALE)
-            raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge and x._edge[0] else 'this operation'} {self.refusal}")
+            raise RuntimeError(f"Output 0 of {node_of(x._edge).name() if x._edge else 'this operation'} {self.refusal}")
         self.version = storage_of(x).version
         with enable_grad():
             _move(x, _replay(self.steps, self.owner())._edge)
@@ -70,14 +73,14 @@ class View:
 
 def _move(x: TensorBase, edge: Edge) -> None:
     """Give x a new node. If its gradient is retained, that moves along: asked for is the gradient of x as it is now."""
-    before, nr = x._edge or CONSTANT
-    x._edge = edge
+    before, nr = node_of(x._edge), number_of(x._edge)
+    attach(x, edge)
     x._requires_grad = False
     if before is not None and before.hooks is not None:
         retained = before.hooks.retain.get(nr)
-        if retained is not None and retained() is x and edge[0] is not None:
+        if retained is not None and retained() is x:
             del before.hooks.retain[nr]
-            edge[0].own_hooks().retain[edge[1]] = retained
+            node_of(edge).own_hooks().retain[number_of(edge)] = retained
 
 
 def _replay(steps: list[tuple[Op, Any]], root: Array) -> Array:
@@ -163,7 +166,7 @@ def check_inplace(x: TensorBase, others: Iterable[Any] = ()) -> bool:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation. "
                                "Write under torch.no_grad(), or to a view of a clone().")
         if view.refusal is not None and (tracked or requires_grad(root) or any(requires_grad(o) for o in others)):
-            raise RuntimeError(f"Output 0 of {x._edge[0].name() if x._edge and x._edge[0] else 'this operation'} {view.refusal}")
+            raise RuntimeError(f"Output 0 of {node_of(x._edge).name() if x._edge else 'this operation'} {view.refusal}")
     return tracked or any(requires_grad(o) for o in others)
 
 
@@ -176,16 +179,18 @@ def apply_inplace(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None =
     arrays = [i._array if isinstance(i, TensorBase) else i for i in inputs]
     node = None
     if tracked and x._array.dtype.kind in "fcV":
-        edges: list[Edge] = [gradient_edge(i) or CONSTANT if isinstance(i, TensorBase) else CONSTANT for i in inputs]
-        mask = sum(1 << i for i, (parent, _) in enumerate(edges) if parent is not None)
+        edges = [gradient_edge(i) if isinstance(i, TensorBase) else None for i in inputs]
+        mask = sum(1 << i for i, edge in enumerate(edges) if edge is not None)
         node = record(op, inputs, arrays, edges, mask, meta)
         if node.saved and node.saved[0] is not None:
             node.saved[0] = arrays[0].copy()  # the formula wants the value before the write
-            node.versions = [entry for entry in node.versions if entry[2] != 0]
-        # x itself must not be kept by its own node: that would be a cycle
-        own = storage_of(x)
-        node.versions = [(own, version, place) if keeper is x else (keeper, version, place)
-                         for keeper, version, place in node.versions]
+            if edges[0] is not None:
+                edges[0] = copy_of(edges[0])  # whose writes are not those of x
+            else:
+                node.keepers = node.keepers[1:]
+        node._storage = storage_of(x)
+        if node.saved:  # x itself must not be kept by its own node: that would be a cycle
+            node.keepers = tuple(bare(x) if keeper is x else keeper for keeper in node.keepers)
     y = op.kernel(*arrays, **meta) if meta else op.kernel(*arrays)
     _write(x, y)
     bump(x)
@@ -195,7 +200,9 @@ def apply_inplace(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None =
             node.careful, node.conjugate = True, op.holomorphic and node.dtype.kind == "c"
         if op.plan(mask, len(arrays))[1]:
             node.saved[-3] = x._array
-            node.versions.append((storage_of(x), storage_of(x).version, len(arrays)))
+            others = [i for i, value in zip(inputs[1:], node.saved[1:]) if value is not None and isinstance(i, TensorBase)]
+            if all(i._storage is not node._storage for i in others):  # else what they saved is gone: let backward say so
+                node.versions = {**(node.versions or {}), storage_of(x): storage_of(x).version}
         rebase(x, node)
     return x
 
@@ -221,10 +228,10 @@ def rebase(x: TensorBase, node: Node, nr: int = 0, place: int = 0) -> None:
     """
     view = x._view
     if view is None:
-        _move(x, (node, nr))
+        _move(x, edge_to(node, nr))
         return
     root = view.owner()
-    _move(root, (CopySlices(gradient_edge(root) or CONSTANT, root, view, node, place), 0))
+    _move(root, CopySlices(gradient_edge(root), root, view, node, place))
     view.version = -1  # no version of the storage: refresh() always replays
     view.refresh(x)
 
@@ -234,7 +241,7 @@ class CopySlices(Node):
 
     __slots__ = ("order", "place", "steps", "write")
 
-    def __init__(self, base: Edge, root: TensorBase, view: View, write: Node, place: int) -> None:
+    def __init__(self, base: Edge | None, root: TensorBase, view: View, write: Node, place: int) -> None:
         self.steps: list[tuple[Op, Any]] = view.steps  # not the view: it knows its root, and that would be a cycle
         self.write: Node | None = write
         self.place = place  # which input of `write` was written to: its gradient goes to the root as it was before
@@ -242,6 +249,7 @@ class CopySlices(Node):
         self.shape, self.dtype = root._array.shape, root._array.dtype
         strides = root._array.strides
         self.order = sorted(range(len(strides)), key=lambda d: -abs(strides[d]))  # the root's dimensions as they lie in memory
+        self._storage = None
         self.hooks = None
         self.careful = True
         self.code, self.lasti = getattr(write, "code", None), getattr(write, "lasti", 0)
@@ -252,7 +260,7 @@ class CopySlices(Node):
         if self.write is None:
             raise RuntimeError(BACKWARD_TWICE)
         grads = list(self.write.run(_replay(self.steps, g), as_tensors, None))
-        if self.edges[self.place][0] is not None:
+        if self.edges[self.place] is not None:
             written = grads[self.place]
             before = self._copy(g, as_tensors)
             part = _replay(self.steps, before)

@@ -33,10 +33,10 @@ def name_of(node: Any) -> str:
 
 def titled(y: Any, title: str) -> Any:
     """A result whose node shows the function that was called, not that function's last step."""
-    edge: Any = getattr(y, "_edge", None)
-    op = None if edge is None else getattr(edge[0], "op", None)
+    node: Any = getattr(y, "_edge", None)  # y is the only output of its node, so the edge is the node
+    op = getattr(node, "op", None)
     if op is not None:
-        edge[0].op = op.variant(title)
+        node.op = op.variant(title)
     return y
 
 
@@ -83,7 +83,7 @@ def _indexed(node: Any, meta: dict[str, Any]) -> str:
 
 
 def _limited(node: Any, meta: dict[str, Any]) -> str:
-    tensors = len(node.edges) > 1 and any(parent is not None for parent, _ in node.edges[1:])
+    tensors = any(edge is not None for edge in node.edges[1:])
     return "ClampBackward0" if tensors else "ClampBackward1"
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +14,19 @@ from numpy import ndarray
 
 from mytorch import engine_state
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
-from mytorch.engine_state import Edge, Storage, TensorBase, as_array, as_tensor, get_mode, state, storage_of
+from mytorch.engine_state import Storage, TensorBase, as_array, as_tensor, get_mode, state, storage_of
 from mytorch.hooks import Hooks, RemovableHandle
 
 if TYPE_CHECKING:
     from mytorch.autograd_engine import Op
+    from mytorch.engine_state import Edge
     from mytorch.grad_mode import Mode
 
 __mytorch__ = True
 
 _getframe = sys._getframe
 NOTHING: Any = ()
+NO_VERSIONS: Any = MappingProxyType({})  # nothing of what was saved had been written before
 FREED: list[Any] = []  # marks saved values that a first backward has released
 _MAX_FRAMES = 12
 BACKWARD_TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
@@ -37,11 +40,15 @@ _REFERENCES_OF_THE_WALK = 4 if sys.version_info < (3, 14) else 0
 
 
 class Node:
-    """One step of the graph. `next_functions` are its parents: (node or None, which output of that node)."""
+    """One step of the graph. Its edges lead to its parents: for each input the output of the node that made it, None for a constant.
 
-    __slots__ = ("__weakref__", "_metadata", "careful", "code", "dtype", "edges", "hooks", "lasti", "outputs", "shape")
+    An edge to the only output of a node, or the first of several, is that node itself: most edges are, and they cost no object.
+    """
 
-    edges: Sequence[Edge]
+    __slots__ = ("__weakref__", "_metadata", "_storage", "careful", "code", "dtype", "edges", "hooks", "lasti", "outputs", "shape")
+
+    edges: Sequence[Edge | None]
+    _storage: Storage | None  # that of the (first) output: it counts the writes to it; None as long as nobody can have written
     shape: tuple[int, ...] | None  # of the output; None for a node with several
     dtype: Any  # the output's NumPy dtype
     outputs: list[tuple[tuple[int, ...], Any]]  # shape and dtype of each, for a node with several
@@ -55,9 +62,9 @@ class Node:
         return type(self).__name__
 
     @property
-    def next_functions(self) -> tuple[Edge, ...]:
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The parents: one (node, output number) per input; (None, 0) for a constant."""
-        return tuple((seen(parent), nr) for parent, nr in self.edges)
+        return tuple((seen(node_of(edge)), number_of(edge)) for edge in self.edges)
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -117,9 +124,6 @@ class Node:
         """
         raise NotImplementedError(f"{self.name()} has no derivative")
 
-    def watch(self, storage: Storage, nr: int) -> None:
-        """Output number `nr` got a storage record, so it may be written from now on: note its version if it was saved."""
-
     def release(self) -> None:
         """Drop what was saved for backward."""
 
@@ -132,6 +136,29 @@ class Node:
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+class Output:
+    """An edge to a later output of a node that has several; also one for a copy of an output, whose writes are counted apart."""
+
+    __slots__ = ("_storage", "node", "nr")
+
+    shape = dtype = None  # the node's list knows: see Node.outputs
+
+    def __init__(self, node: Node, nr: int) -> None:
+        self.node = node
+        self.nr = nr
+        self._storage: Storage | None = None
+
+
+def node_of(edge: Any) -> Any:
+    """The node that an edge leads to; None for a constant."""
+    return edge.node if type(edge) is Output else edge
+
+
+def number_of(edge: Any) -> int:
+    """Which of the node's outputs an edge leads to."""
+    return edge.nr if type(edge) is Output else 0
+
+
 class AccumulateGrad(Node):
     """Where gradients of a leaf arrive: adds them to the leaf's `.grad`. The leaf knows it only weakly."""
 
@@ -139,6 +166,7 @@ class AccumulateGrad(Node):
 
     def __init__(self, variable: TensorBase) -> None:
         self.variable = variable
+        self._storage = variable._storage
         self.edges = ()
         self.shape = variable._array.shape
         self.dtype = variable._array.dtype
@@ -175,12 +203,14 @@ class AccumulateGrad(Node):
 class BackwardFunction(Node):
     """The node of a built-in operation. Users see it as one of its operation's own class, `MulBackward0`: see `seen`."""
 
-    __slots__ = ("conjugate", "op", "saved", "tangents", "versions")
+    __slots__ = ("conjugate", "keepers", "op", "saved", "tangents", "versions")
 
     op: Op
     conjugate: bool  # only if careful: a complex function: its formulas, written as for real numbers, are conjugated
     saved: list[Any]  # inputs, outputs, input shapes, metadata: those that a formula names, None for the rest
-    versions: list[tuple[TensorBase | Storage, int, int]]  # of each saved tensor: who knows its version, the version then, its place
+    # Set only if something was saved. An edge knows the storage of what was saved from there, and the output's is the node's own:
+    keepers: tuple[TensorBase, ...]  # saved tensors that no edge leads to: constants, and later outputs
+    versions: Any  # dict[Storage, int]: of the storages that had been written by then; None if only shapes and settings were saved
     tangents: dict[int, dict[Mode, Any]]  # set by forward-mode levels: those of the saved tensors, by place
 
     def name(self) -> str:
@@ -191,12 +221,9 @@ class BackwardFunction(Node):
         return name_of(self)
 
     def run(self, g: Any, as_tensors: bool, needed: set[Node] | None) -> Sequence[Any]:
-        for keeper, version, place in self.versions:
-            storage = keeper._storage
-            if storage is not None and storage.version != version:
-                raise RuntimeError(self.modified(storage, version, place))
         if self.saved is FREED:
             raise RuntimeError(BACKWARD_TWICE)
+        self.check_versions()
         opened = self.opened()
         if as_tensors:
             saved = self.saved_as_tensors(opened)
@@ -225,55 +252,79 @@ class BackwardFunction(Node):
         if conjugate:
             g = _conjugate(g)
         if self.op.joint is not None:
-            grads = list(self.op.formulas[0](g, saved, tuple(parent is not None for parent, _ in self.edges)))
+            grads = list(self.op.formulas[0](g, saved, tuple(edge is not None for edge in self.edges)))
         else:
-            grads = [None if parent is None or (needed is not None and parent not in needed) else formula(g, saved)
-                     for (parent, _), formula in zip(self.edges, self.op.formulas)]
+            grads = [None if edge is None or (needed is not None and node_of(edge) not in needed) else formula(g, saved)
+                     for edge, formula in zip(self.edges, self.op.formulas)]
         return [None if d is None else _conjugate(d) for d in grads] if conjugate else grads
 
     def saved_as_tensors(self, opened: list[Any]) -> list[Any]:
         """The saved arrays as Tensors that are attached to the graph as they were when saved."""
         saved = list(opened)
-        keepers = {place: keeper for keeper, _, place in self.versions}
         count = len(self.edges)
         for i, value in enumerate(saved):
             if type(value) is not ndarray:
                 continue
             tensor = engine_state.wrap(value)
-            keeper = keepers.get(i)
-            if keeper is not None:  # a graph made from here on shall notice later writes as well
-                tensor._storage = storage_of(keeper) if isinstance(keeper, TensorBase) else keeper
+            for keeper in self.keepers:
+                if keeper._array is value:  # a graph made from here on shall notice later writes as well
+                    tensor._storage = storage_of(keeper)
             if i < count:
-                parent, nr = self.edges[i]
-                if type(parent) is AccumulateGrad and parent.variable._array is value:
-                    tensor = parent.variable
-                elif parent is not None:
-                    tensor._edge = (parent, nr)
+                edge = self.edges[i]
+                if type(edge) is AccumulateGrad and edge.variable._array is value:
+                    tensor = edge.variable
+                elif edge is not None:
+                    attach(tensor, edge if value is self.saved[i] else copy_of(edge))
             elif i - count < self.op.output_count and value.dtype.kind in "fcV":
-                tensor._edge = (self, i - count)
+                attach(tensor, edge_to(self, i - count))
             saved[i] = tensor
         if get_mode() is not None:
             state.mode.attach(self, saved)
         return saved
 
-    def watch(self, storage: Storage, nr: int) -> None:
-        place = len(self.edges) + nr
-        if len(self.saved) > place and self.saved[place] is not None:
-            self.versions.append((storage, storage.version, place))
+    def check_versions(self) -> None:
+        """RuntimeError if a saved tensor was written since it was saved."""
+        if self.saved:
+            versions = self.versions or NO_VERSIONS
+            place = 0
+            for edge in self.edges:
+                storage = None if edge is None else edge._storage
+                if storage is not None and storage.version != versions.get(storage, 0):
+                    self.check_version(storage, place)
+                place += 1
+            if self._storage is not None:
+                self.check_version(self._storage, place)
+            for keeper in self.keepers:
+                if keeper._storage is not None and keeper._storage.version != versions.get(keeper._storage, 0):
+                    self.check_keeper(keeper)
+
+    def check_version(self, storage: Storage, place: int) -> None:
+        """The same for what was saved at one place, whose storage this is: that of an edge, or of the output, which come after the inputs."""
+        value = self.saved[place] if self.saved else None
+        if type(value) is ndarray and storage.version != self.versions.get(storage, 0):  # hooks may have packed it: torch leaves it unchecked
+            edge = self.edges[place] if place < len(self.edges) else self
+            self._refuse(storage, value, f"output {number_of(edge)} of {node_of(edge).name()}")
+
+    def check_keeper(self, keeper: TensorBase) -> None:
+        """The same for a saved tensor that no edge leads to."""
+        storage = storage_of(keeper)
+        if storage.version != self.versions.get(storage, 0):
+            count = len(self.edges)
+            outputs = [nr for nr, value in enumerate(self.saved[count:]) if value is keeper._array]
+            self._refuse(storage, keeper._array, f"output {outputs[0]} of {self.name()}" if outputs else "a constant")
 
     def release(self) -> None:
-        if self.versions or (self.saved and self.saved[-3] is not None):  # an output has no version yet if nobody can have written to it
+        if self.saved and self.versions is not None:  # shapes and settings stay, and serve a second backward
             self.saved = FREED
-            self.versions = NOTHING
+            self.keepers = NOTHING
             self.careful = True
 
-    def modified(self, storage: Storage, version: int, place: int) -> str:
-        value = self.saved[place]
-        parent = self.edges[place][0] if place < len(self.edges) else self
-        what = "a constant" if parent is None else f"output {0 if parent is self else self.edges[place][1]} of {parent.name()}"
-        return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[torch.{legacy_name(from_numpy_dtype(value.dtype))}Tensor {list(value.shape)}], which is {what}, is at version {storage.version}; "
-                f"expected version {version} instead. Write out of place (x = x + 1, not x += 1), or clone() before writing.")
+    def _refuse(self, storage: Storage, value: ndarray[Any, Any], what: str) -> None:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"[torch.{legacy_name(from_numpy_dtype(value.dtype))}Tensor {list(value.shape)}], which is {what}, is at version {storage.version}; "
+            f"expected version {self.versions.get(storage, 0)} instead. "
+            "Write out of place (x = x + 1, not x += 1), or clone() before writing.")
 
 
 def seen(node: Any) -> Any:
@@ -327,7 +378,33 @@ def gradient_edge(x: TensorBase) -> Edge | None:
         x._view.refresh(x)
     if x._edge is not None:
         return x._edge
-    return (leaf_node(x), 0) if x._requires_grad else None
+    return leaf_node(x) if x._requires_grad else None
+
+
+def edge_to(node: Node, nr: int) -> Edge:
+    """The edge to an output of a node."""
+    return node if nr == 0 else Output(node, nr)
+
+
+def copy_of(edge: Edge) -> Edge:
+    """The same edge for other memory, whose writes are counted apart."""
+    return Output(node_of(edge), number_of(edge))
+
+
+def attach(x: TensorBase, edge: Edge) -> None:
+    """Make x the tensor at an edge: from now on both know the same record of its memory."""
+    x._edge = edge
+    if edge._storage is None:
+        edge._storage = x._storage
+    else:
+        x._storage = edge._storage
+
+
+def bare(x: TensorBase) -> TensorBase:
+    """The memory of x and the record of its writes, without x's place in the graph: a node may keep that of its own output."""
+    found: TensorBase = engine_state.wrap(x._array)
+    found._storage = storage_of(x)
+    return found
 
 
 def requires_grad(x: Any) -> bool:

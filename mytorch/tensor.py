@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -163,8 +164,9 @@ class Tensor(TensorMethods):
         return isinstance(self._storage, InferenceStorage)
 
     def is_shared(self) -> bool:
-        """Does it live in memory shared between processes? Never, here."""
-        return False
+        """Does it live in memory that several processes can see?"""
+        shared_memory = sys.modules.get("mytorch.multiprocessing.shared_memory")  # not loaded: nothing is shared
+        return shared_memory is not None and shared_memory.block_of(self._array) is not None
 
     def is_pinned(self, device: Any = None) -> bool:
         """Does it live in page-locked memory? Never, here."""
@@ -216,12 +218,13 @@ class Tensor(TensorMethods):
         """The node that computed it, None for a leaf."""
         if self._view is not None:
             self._view.refresh(self)
-        return None if self._edge is None else nodes.seen(self._edge[0])
+        node: Node | None = nodes.seen(nodes.node_of(self._edge))
+        return node
 
     @property
     def output_nr(self) -> int:
         """Which output of its node it is."""
-        return 0 if self._edge is None else self._edge[1]
+        return nodes.number_of(self._edge)
 
     @property
     def grad(self) -> Tensor | None:
@@ -258,6 +261,8 @@ class Tensor(TensorMethods):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._requires_grad and value._array.dtype.kind not in "fcV":
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         self._array = value._array
         ref = self._accumulate
         node = None if ref is None else ref()
@@ -267,7 +272,7 @@ class Tensor(TensorMethods):
     @property
     def _version(self) -> int:
         """How often its memory was written in place."""
-        return 0 if self._storage is None else self._storage.version
+        return storage_of(self).version
 
     @property
     def _base(self) -> TensorBase | None:
@@ -277,10 +282,10 @@ class Tensor(TensorMethods):
     @property
     def retains_grad(self) -> bool:
         """Was `retain_grad()` called on it?"""
-        node, nr = self._edge or (None, 0)
+        node = nodes.node_of(self._edge)
         if node is None or node.hooks is None:
             return False
-        ref = node.hooks.retain.get(nr)
+        ref = node.hooks.retain.get(self.output_nr)
         return ref is not None and ref() is self
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
@@ -301,17 +306,17 @@ class Tensor(TensorMethods):
         edge = gradient_edge(self)
         if edge is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self._edge is not None and edge[0] is not None:
+        if self._edge is not None:
             import weakref
-            edge[0].own_hooks().retain[edge[1]] = weakref.ref(self)
+            nodes.node_of(edge).own_hooks().retain[nodes.number_of(edge)] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> engine.RemovableHandle:
         """Call `hook(grad)` when this tensor's gradient is known; what it returns replaces the gradient."""
         edge = gradient_edge(self)
-        if edge is None or edge[0] is None:
+        if edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        hooks = self._leaf_hooks() if self._edge is None else edge[0].own_hooks()
-        return hooks.add(hooks.tensor, (edge[1], hook))
+        hooks = self._leaf_hooks() if self._edge is None else nodes.node_of(edge).own_hooks()
+        return hooks.add(hooks.tensor, (nodes.number_of(edge), hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> engine.RemovableHandle:
         """Call `hook(self)` after a gradient was added to this leaf's `.grad`."""
@@ -341,6 +346,7 @@ class Tensor(TensorMethods):
         if self._view is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, "
                                "and gradient_as_bucket_view is set as True, gradients are views of DDP buckets.")
+        storage_of(self)  # nodes that saved it ask its old edge for later writes
         self._edge = None
         self._requires_grad = False
         return self
@@ -384,6 +390,9 @@ class Tensor(TensorMethods):
         return (dtypes.bfloat16_to_float32(array) if array.dtype == dtypes.BFLOAT16_NP else array).tolist()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        if sys._getframe(1).f_globals.get("__name__") == "multiprocessing.reduction":  # on its way to another process
+            from mytorch.multiprocessing.reductions import reduce_tensor
+            return reduce_tensor(self)
         if self._edge is not None:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol and pickling at the "
                                "moment: detach() or clone().detach() it first")
@@ -623,7 +632,9 @@ class Tensor(TensorMethods):
         return elementwise.clone(self, memory_format=memory_format)
 
     def new(self, *args: Any, **kwargs: Any) -> Any:
-        """Legacy constructor: an uninitialised tensor of a size, or one of given values, with this dtype."""
+        """Legacy constructor: an uninitialised tensor of a size, one of given values, or one over a storage, with this dtype."""
+        if len(args) == 1 and hasattr(args[0], "untyped"):
+            return _wrap(np.empty(0, self._array.dtype)).set_(args[0])
         return _wrap(_legacy_array(args, self.dtype))
 
     def pin_memory(self, device: Any = None) -> Tensor:
@@ -631,18 +642,28 @@ class Tensor(TensorMethods):
         return self
 
     def share_memory_(self) -> Tensor:
-        """This tensor; worker processes get copies."""
+        """Move this tensor and all its aliases to memory that forked processes, and those it is sent to, see and may write."""
+        from mytorch.multiprocessing.reductions import share
+        share(self)
         return self
 
-    def set_(self, source: Any = None, *args: Any) -> Tensor:
-        """Use the memory of another tensor from now on."""
-        self._array = np.empty(0, self._array.dtype) if source is None else source._array
-        bump(self)
+    def set_(self, source: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Use the memory of another tensor or of a storage from now on; `set_(source, storage_offset, size, stride)` takes a part of it."""
+        from mytorch.storage import set_to
+        set_to(self, source, *args, **kwargs)
         return self
 
     def untyped_storage(self) -> Any:
-        """Raises NotImplementedError: memory is a NumPy array; use `.numpy()`, `.data_ptr()` or `.nbytes`."""
-        raise NotImplementedError("untyped_storage() is not supported: the memory is a NumPy array; use .numpy(), .data_ptr() or .nbytes")
+        """The bytes of the memory that it lies in."""
+        from mytorch.storage import bytes_under
+        return bytes_under(self)
+
+    def storage(self) -> Any:
+        """The elements of the memory that it lies in."""
+        from mytorch.storage import elements_under
+        return elements_under(self)
+
+    _typed_storage = storage
 
     def apply_(self, function: Callable[[Any], Any]) -> Tensor:
         """Replace each element by function(element); slow, for tests."""

@@ -391,7 +391,7 @@ class TensorMethods(TensorBase):
     sum_to_size = views.sum_to_size
     repeat = shaping.repeat
     tile = shaping.tile
-    split = joining.split
+    split = joining.split_method
     chunk = joining.chunk
     tensor_split = joining.tensor_split
     unbind = joining.unbind
@@ -425,7 +425,8 @@ class TensorMethods(TensorBase):
     vsplit = joining.vsplit
     split_with_sizes = joining.split_with_sizes
     diff = differences.diff
-    swapaxes = swapdims = shaping.transpose
+    swapaxes = shaping.swapaxes
+    swapdims = shaping.transpose
     swapaxes_ = swapdims_ = shaping.transpose_
     adjoint = _later("second_names", "adjoint")
     resize = _later("second_names", "resize")

@@ -342,6 +342,16 @@ def test_a_write_that_no_formula_minds_is_allowed():
     assert x.grad.item() == 2.0
 
 
+def test_a_write_after_detach_in_place_is_noticed():
+    x = leaf(1.0)
+    y = x * 2
+    z = y * y
+    y.detach_()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.backward()
+
+
 def test_leaves_refuse_writes_outside_no_grad():
     x = leaf(1.0, 2.0)
     with pytest.raises(RuntimeError, match="leaf Variable"):
@@ -461,6 +471,37 @@ def test_graph_is_gone_when_the_loss_is(no_collector):
     del hidden
     loss.backward()
     del loss
+    assert watch() is None
+
+
+def test_a_saved_input_does_not_outlive_its_name(no_collector):
+    x = leaf(3.0)
+    y = x * 2
+    z = y * y
+    watch = weakref.ref(y)
+    del y
+    assert watch() is None
+    z.backward()
+    assert x.grad.item() == 24.0
+
+
+def test_a_recorded_operation_makes_few_objects_for_the_collector(no_collector):
+    x, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = x * b
+    before = len(gc.get_objects())
+    for _ in range(100):
+        y = y * b  # the node, its edges, what it saved, the shape
+    made = len(gc.get_objects()) - before
+    assert 200 < made <= 420
+
+
+def test_a_constant_is_let_go_after_backward(no_collector):
+    x, c = leaf(3.0), torch.ones(1)
+    z = (x * c).sum()
+    watch = weakref.ref(c)
+    del c
+    assert watch() is not None
+    z.backward()
     assert watch() is None
 
 

@@ -25,6 +25,7 @@ from mytorch.autograd_engine import Mode, Op, TensorBase, apply, state
 from mytorch.engine_state import as_tensor
 from mytorch.errors import type_error
 from mytorch.inplace import CopySlices, apply_inplace
+from mytorch.nodes import node_of
 from mytorch.ops.elementwise import clone_op, copy_op
 
 __mytorch__ = True
@@ -150,7 +151,7 @@ class Level(Mode):
             state.mode = self
         edge = outputs[0]._edge or next((y._edge for y in outputs if y._edge is not None), None)
         if edge is not None:
-            self._note(edge[0], tangents, outputs)
+            self._note(node_of(edge), tangents, outputs)
         return result
 
     def _push_forward(self, op: Op, inputs: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any], meta: Any) -> list[Any]:
@@ -185,7 +186,8 @@ class Level(Mode):
             state.mode = self
         edge = (x if x._view is None else x._view.owner())._edge
         if edge is not None and edge is not edge_before:  # else no graph was recorded
-            self._note(edge[0].write if isinstance(edge[0], CopySlices) else edge[0], tangents, [x])
+            node = node_of(edge)
+            self._note(node.write if isinstance(node, CopySlices) else node, tangents, [x])
         return x
 
     def _write_tangent(self, x: Any, own: Any, t: Any) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from numpy import ndarray
 
 from mytorch import engine_state
-from mytorch.autograd_engine import Edge, Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of
-from mytorch.engine_state import CONSTANT, as_tensor
+from mytorch.autograd_engine import Node, TensorBase, gradient_edge, no_grad, requires_grad, set_grad_enabled, state, storage_of
+from mytorch.engine_state import as_tensor
 from mytorch.inplace import bump, check_inplace, rebase
-from mytorch.nodes import BACKWARD_TWICE
+from mytorch.nodes import BACKWARD_TWICE, attach, copy_of, edge_to, node_of, number_of
 
 __mytorch__ = True
 
@@ -122,7 +122,7 @@ class UserNode(Node, FunctionCtx):
         if not isinstance(value, (TensorBase, ndarray)):  # packed by hooks
             tensor = value.open_attached()
             if nr is not None:
-                tensor._edge = (self, nr)
+                tensor._edge = copy_of(edge_to(self, nr))
             return tensor
         if storage.version != version:
             shape = list((value._array if isinstance(value, TensorBase) else value).shape)
@@ -132,7 +132,8 @@ class UserNode(Node, FunctionCtx):
             return value
         tensor = engine_state.wrap(value)
         tensor._storage = storage
-        tensor._edge = None if nr is None else (self, nr)
+        if nr is not None:
+            attach(tensor, edge_to(self, nr))
         if self.tangents is not None and nr in self.tangents:
             tensor._tangents = self.tangents[nr]
         return tensor
@@ -165,7 +166,8 @@ class UserNode(Node, FunctionCtx):
         return found
 
     def _checked(self, i: int, d: Any, as_tensors: bool) -> Any:
-        parent, nr = self.edges[i]
+        edge = self.edges[i]
+        parent, nr = node_of(edge), number_of(edge)
         if d is None or parent is None:
             return None
         if not isinstance(d, TensorBase):
@@ -258,8 +260,8 @@ class Function(metaclass=_FunctionMeta):
         tensors = [a for a in args if isinstance(a, TensorBase)]
         node.needs_input_grad = tuple(requires_grad(a) for a in args)
         track = state.grad_enabled and any(node.needs_input_grad)
-        edges: list[Edge] = [(gradient_edge(a) or CONSTANT) if isinstance(a, TensorBase) else CONSTANT for a in args]
-        node.edges = edges if track else [CONSTANT] * len(args)
+        node._storage = None
+        node.edges = [gradient_edge(a) if track and isinstance(a, TensorBase) else None for a in args]
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
@@ -314,7 +316,7 @@ def _link(node: UserNode, args: Sequence[Any], outputs: list[Any]) -> None:
                                    "more than one Tensor. Write to a clone() of it, or split the Function in two.")
             rebase(y, node, nr, next((i for i, a in enumerate(args) if a is y), 0))
         elif y._array.dtype.kind in "fcV" and not any(y is t for t in node._non_differentiable):
-            y._edge = (node, nr)
+            attach(y, edge_to(node, nr))
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from mytorch.engine_state import GradientEdge as GradientEdge
 from mytorch.engine_state import Storage, TensorBase, Walk, storage_of
 from mytorch.hooks import RemovableHandle
 from mytorch.inplace import apply_inplace, bump
+from mytorch.nodes import node_of, number_of
 
 if TYPE_CHECKING:
     from mytorch.autograd_engine import Op
@@ -34,8 +35,7 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
     edge = gradient_edge(tensor)
     if edge is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    assert edge[0] is not None
-    return GradientEdge(edge[0], edge[1])
+    return GradientEdge(node_of(edge), number_of(edge))
 
 
 def increment_version(tensor: Any) -> None:
@@ -133,14 +133,14 @@ def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[[Any], None], 
     if any(edge is None for edge in edges):
         raise AssertionError("Expected gradient function to be set: a tensor does not require a gradient")
     state.follow_walks = True
-    nodes: list[Any] = [edge[0] for edge in edges if edge is not None]
+    nodes: list[Any] = [node_of(edge) for edge in edges]
     shared = _MultiHook(nodes, fn, mode == "all")
 
     def hook_for(place: int, nr: int) -> Callable[[tuple[Any, ...]], None]:
         return lambda grads: shared.arrived(place, grads[nr])
 
-    return _MultiHandle([node.register_prehook(hook_for(place, edge[1]))
-                         for place, (node, edge) in enumerate(zip(nodes, edges, strict=True)) if edge is not None])
+    return _MultiHandle([node.register_prehook(hook_for(place, number_of(edge)))
+                         for place, (node, edge) in enumerate(zip(nodes, edges, strict=True))])
 
 
 # ---- writes to saved tensors ------------------------------------------------------------------------------------------------------

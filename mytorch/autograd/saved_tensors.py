@@ -16,7 +16,7 @@ from mytorch.autograd_engine import Mode, gradient_edge
 from mytorch.engine_state import TensorBase, get_grad_enabled, storage_of
 from mytorch.grad_mode import no_grad
 from mytorch.inplace import CopySlices, apply_inplace
-from mytorch.nodes import BACKWARD_TWICE, FREED, BackwardFunction, Node, seen
+from mytorch.nodes import BACKWARD_TWICE, FREED, BackwardFunction, Node, copy_of, node_of, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Packed:
     def open_attached(self) -> Any:
         """The tensor, at its old place in the graph."""
         found = engine_state.wrap(self.open()._array)
-        found._edge = self.edge
+        found._edge = None if self.edge is None else copy_of(self.edge)
         return found
 
 
@@ -88,8 +88,9 @@ def _pack_places(node: BackwardFunction, places: dict[int, Any], pack: Callable[
     saved = list(node.saved)
     for i, tensor in places.items():
         saved[i] = Packed(pack, unpack, tensor)
+    packed = [node.saved[i] for i in places]
     node.saved = saved
-    node.versions = [entry for entry in node.versions if entry[2] not in places]  # torch, too, leaves packed values unchecked
+    node.keepers = tuple(keeper for keeper in node.keepers if all(keeper._array is not value for value in packed))  # torch leaves them unchecked
     node.careful = True
     plain = type(seen(node))
     if not issubclass(plain, _PackedNode):
@@ -137,7 +138,7 @@ class saved_tensors_hooks(Mode):  # noqa: N801 - torch's name
         before = _written_node(inputs[0]) if written else None
         result = self.proceed(run, op, inputs, meta)
         outputs = list(result) if isinstance(result, (tuple, list)) else [result]
-        node = _written_node(outputs[0]) if written else next((y._edge[0] for y in outputs if y._edge is not None), None)
+        node = _written_node(outputs[0]) if written else next((node_of(y._edge) for y in outputs if y._edge is not None), None)
         if isinstance(node, BackwardFunction) and node is not before and node.op is op and node.saved and node.saved is not FREED:
             self._pack(node, inputs, outputs)
         return result
@@ -156,15 +157,15 @@ class saved_tensors_hooks(Mode):  # noqa: N801 - torch's name
 def _written_node(x: Any) -> Any:
     """The node of the last write to x; of a view, it hangs in its root's CopySlices."""
     if x._view is None:
-        return None if x._edge is None else x._edge[0]
-    edge = x._view.owner()._edge
-    return edge[0].write if edge is not None and isinstance(edge[0], CopySlices) else None
+        return node_of(x._edge)
+    node = node_of(x._view.owner()._edge)
+    return node.write if isinstance(node, CopySlices) else None
 
 
 def pack_for_function(tensor: Any, nr: int | None, node: Node) -> Packed | None:
     """What a user's Function keeps instead of a tensor it saves, if hooks are set; `nr`: which output of it, if it is one."""
     hooks = _innermost.get()
-    if hooks is None or all(parent is None for parent, _ in node.edges):
+    if hooks is None or all(edge is None for edge in node.edges):
         return None
     # An output's node is the one that keeps it: that edge is filled in when it is opened.
     return Packed(hooks.pack_hook, hooks.unpack_hook, tensor, gradient_edge(tensor) if nr is None else None)

@@ -14,6 +14,7 @@ from mytorch.autograd import forward_ad
 from mytorch.autograd_engine import AccumulateGrad, Node, TensorBase, apply, enable_grad, gradient_edge, no_grad, requires_grad, state
 from mytorch.autograd_engine import grad as engine_grad
 from mytorch.func.pytree import Spec, flatten, map_leaves, unflatten
+from mytorch.nodes import node_of
 
 __mytorch__ = True
 
@@ -113,7 +114,7 @@ class _Graph:
         else:
             own = constant(x)
             own.requires_grad_()
-            self.nodes.add(_edge(own)[0])
+            self.nodes.add(node_of(_edge(own)))
         self.leaves.append(own)
         return own
 
@@ -121,13 +122,13 @@ class _Graph:
         """Does the caller differentiate these: do they depend on a leaf that is not this transform's?"""
         if not self.recording:
             return False
-        stack = [edge[0] for edge in map(_edge, tensors) if edge is not None]
+        stack = [node_of(edge) for edge in map(_edge, tensors) if edge is not None]
         seen = set(stack)
         while stack:
             node = stack.pop()
             if isinstance(node, AccumulateGrad) and node not in self.nodes:
                 return True
-            for parent, _ in node.edges:
+            for parent in map(node_of, node.edges):
                 if parent is not None and parent not in seen:
                     seen.add(parent)
                     stack.append(parent)

@@ -173,10 +173,14 @@ def warn_resized(out: Any, shape: tuple[int, ...]) -> None:
 def method_inplace(op: Op, name: str) -> Callable[..., Any]:
     """The in-place variant of an operation: `x.exp_()` for `exp`."""
 
-    def inplace(self: Any, *others: Any) -> Any:
-        return apply_inplace(op, (self, *others))
+    def of_one(self: Any) -> Any:
+        return apply_inplace(op, (self,))
 
-    inplace.__name__ = inplace.__qualname__ = name
+    def of_two(self: Any, other: Any) -> Any:
+        return apply_inplace(op, (self, other))
+
+    inplace: Callable[..., Any] = of_one if len(op.inputs) == 1 else of_two
+    inplace.__name__, inplace.__qualname__, inplace.__module__ = name, f"Tensor.{name}", "mytorch.tensor"
     inplace.__doc__ = f"In-place `{name[:-1]}`: writes into this tensor's memory and returns it."
     return inplace
 
