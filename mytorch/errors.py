@@ -10,6 +10,30 @@ def type_error(function: str, argument: str, position: int, expected: str, given
     return TypeError(f"{function}(): argument '{argument}' (position {position}) must be {expected}, not {type(given).__name__}")
 
 
+def require_bool(function: str, argument: str, position: int, given: object) -> None:
+    """TypeError unless it is True or False."""
+    if given is not True and given is not False and type(given).__name__ not in ("bool", "bool_"):
+        raise type_error(function, argument, position, "bool", given)
+
+
+def require_int(function: str, argument: str, position: int, given: object) -> None:
+    """TypeError unless it is an integer, or a Tensor of one; a bool is none."""
+    if type(given) is not int and (isinstance(given, bool) or not hasattr(given, "__index__")):
+        raise type_error(function, argument, position, "int", given)
+
+
+def require_float(function: str, argument: str, position: int, given: object, expected: str = "float") -> None:
+    """TypeError unless it is a number, or a Tensor of one."""
+    if type(given) is not float and not hasattr(given, "__float__"):
+        raise type_error(function, argument, position, expected, given)
+
+
+def require_numbers(function: str, **given: object) -> None:
+    """`require_float` for the arguments that follow the input, in order."""
+    for position, (argument, value) in enumerate(given.items(), 2):
+        require_float(function, argument, position, value, "Number")
+
+
 def dim_error(dim: int, ndim: int) -> IndexError:
     """IndexError for a dimension outside [-ndim, ndim - 1] (a 0-d tensor counts as 1-d, as in torch)."""
     bound = max(ndim, 1)

@@ -53,7 +53,7 @@ class autocast:  # noqa: N801 - torch's name
         self._cache_enabled = is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
         kind = device_type.split(":")[0]
         if kind == "cuda" and enabled:
-            warnings.warn("User provided device_type of 'cuda', but CUDA is not available. Disabling", UserWarning, stacklevel=2)
+            warnings.warn("CUDA is not available or torch_xla is imported. Disabling autocast.", UserWarning, stacklevel=2)
             enabled = False
         elif kind == "cpu" and enabled and self.fast_dtype not in _LOWER:
             warnings.warn("In CPU autocast, but the target dtype is not supported. Disabling autocast.\n"

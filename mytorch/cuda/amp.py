@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from mytorch import amp, dtypes
+from mytorch.amp.former import classes_for, deprecated
 
 __mytorch__ = True
 
-
-def _deprecated(name: str) -> None:
-    warnings.warn(f"`torch.cuda.amp.{name}(args...)` is deprecated. Please use `torch.amp.{name}('cuda', args...)` instead.",
-                  FutureWarning, stacklevel=3)
-
-
-class autocast(amp.autocast):  # noqa: N801 - torch's name
-    """Deprecated: `torch.amp.autocast('cuda', ...)`."""
-
-    def __init__(self, enabled: bool = True, dtype: dtypes.dtype = dtypes.float16, cache_enabled: bool = True) -> None:
-        _deprecated("autocast")
-        super().__init__("cuda", dtype, enabled, cache_enabled)
-
-
-class GradScaler(amp.GradScaler):
-    """Deprecated: `torch.amp.GradScaler('cuda', ...)`."""
-
-    def __init__(self, init_scale: float = 2.0 ** 16, growth_factor: float = 2.0, backoff_factor: float = 0.5, growth_interval: int = 2000,
-                 enabled: bool = True) -> None:
-        _deprecated("GradScaler")
-        super().__init__("cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled)
+autocast, GradScaler = classes_for("cuda", dtypes.float16)
 
 
 def custom_fwd(fwd: Any = None, *, cast_inputs: dtypes.dtype | None = None) -> Any:
     """Deprecated: `torch.amp.custom_fwd(..., device_type='cuda')`."""
-    _deprecated("custom_fwd")
+    deprecated("cuda", "custom_fwd", "args..., device_type='cuda'")
     return amp.custom_fwd(fwd, device_type="cuda", cast_inputs=cast_inputs)
 
 
-def custom_bwd(bwd: Any = None) -> Any:
+def custom_bwd(bwd: Any) -> Any:
     """Deprecated: `torch.amp.custom_bwd(..., device_type='cuda')`."""
-    _deprecated("custom_bwd")
+    deprecated("cuda", "custom_bwd", "args..., device_type='cuda'")
     return amp.custom_bwd(bwd, device_type="cuda")

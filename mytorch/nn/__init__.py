@@ -67,7 +67,7 @@ from mytorch.nn.padding import (
     ZeroPad3d,
 )
 from mytorch.nn.parallel import DataParallel as DataParallel
-from mytorch.nn.parameter import Buffer as Buffer, Parameter as Parameter
+from mytorch.nn.parameter import Buffer as Buffer, Parameter as Parameter, factory_kwargs as factory_kwargs
 from mytorch.nn.pooling import (
     AdaptiveAvgPool1d as AdaptiveAvgPool1d, AdaptiveAvgPool2d as AdaptiveAvgPool2d, AdaptiveAvgPool3d as AdaptiveAvgPool3d,
     AdaptiveMaxPool1d as AdaptiveMaxPool1d, AdaptiveMaxPool2d as AdaptiveMaxPool2d, AdaptiveMaxPool3d as AdaptiveMaxPool3d,

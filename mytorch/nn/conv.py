@@ -42,7 +42,7 @@ class _ConvNd(Module):
         self.out_channels = out_channels
         self.kernel_size = ntuple(kernel_size, n)
         self.stride = ntuple(stride, n)
-        self.padding = padding if isinstance(padding, str) else ntuple(padding, n)
+        self.padding = padding if isinstance(padding, str) and not self._transposed else ntuple(padding, n)
         self.dilation = ntuple(dilation, n)
         self.transposed = self._transposed
         self.output_padding = ntuple(output_padding, n)
@@ -89,7 +89,7 @@ class _ConvNd(Module):
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         if self.padding != zeros:
             parts.append(f"padding={self.padding}")
-        if self.dilation != (1,) * self._dims:
+        if self.dilation != (1,) * len(self.dilation):
             parts.append(f"dilation={self.dilation}")
         if self.output_padding != zeros:
             parts.append(f"output_padding={self.output_padding}")
@@ -109,7 +109,8 @@ class _Conv(_ConvNd):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device,
                          dtype)
 
-    def _widths(self) -> list[int]:
+    @property
+    def _reversed_padding_repeated_twice(self) -> list[int]:  # torch's name: convolutions of other people's ask for it
         """The padding as `pad` wants it: (before, after) for each dimension, the last one first."""
         if self.padding == "same":
             totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size)]
@@ -121,7 +122,7 @@ class _Conv(_ConvNd):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
         convolve = (conv.conv1d, conv.conv2d, conv.conv3d)[self._dims - 1]
         if self.padding_mode != "zeros":
-            input = pad(input, self._widths(), self.padding_mode)  # noqa: A001
+            input = pad(input, self._reversed_padding_repeated_twice, self.padding_mode)  # noqa: A001
             return convolve(input, weight, bias, self.stride, 0, self.dilation, self.groups)
         return convolve(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
@@ -158,7 +159,7 @@ class Conv3d(_Conv):
     _dims = 3
 
 
-class _ConvTranspose(_ConvNd):
+class _ConvTransposeNd(_ConvNd):
     _transposed = True
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...],
@@ -191,11 +192,11 @@ class _ConvTranspose(_ConvNd):
         return convolve(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
 
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(_ConvTransposeNd):
     """Transposed convolution over one dimension; see `ConvTranspose2d`. Shape: (N, C, L) or (C, L)."""
 
 
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(_ConvTransposeNd):
     """Transposed convolution over two dimensions: the input gradient of a `Conv2d`, as a layer.
 
     Args:
@@ -208,7 +209,7 @@ class ConvTranspose2d(_ConvTranspose):
     _dims = 2
 
 
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(_ConvTransposeNd):
     """Transposed convolution over three dimensions; see `ConvTranspose2d`. Shape: (N, C, D, H, W) or (C, D, H, W)."""
 
     _dims = 3

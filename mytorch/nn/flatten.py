@@ -34,14 +34,11 @@ class Unflatten(Module):
     """One dimension split into several; one size may be -1.
 
     Raises:
-        TypeError: unless dim is an int and unflattened_size a tuple or list of ints.
+        TypeError: unless unflattened_size is a tuple or list of ints.
     """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...] | list[int]) -> None:
         super().__init__()
-        if not isinstance(dim, int):
-            raise TypeError("unflattened_size must be a tuple of tuples to unflatten a named dimension, and dim an int, got "
-                            f"{dim!r}")
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}")
         for i, size in enumerate(unflattened_size):

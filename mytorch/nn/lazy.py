@@ -28,7 +28,7 @@ __mytorch__ = True
 __all__ = [
     "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d",
     "LazyConvTranspose2d", "LazyConvTranspose3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LazyLinear",
-    "LazyModuleMixin", "UninitializedBuffer", "UninitializedParameter",
+    "LazyModuleMixin", "UninitializedBuffer", "UninitializedParameter", "UninitializedTensorMixin",
 ]
 
 
@@ -45,6 +45,10 @@ class _NoValues(np.ndarray):
 
     ndim = shape
 
+    def tolist(self) -> NoReturn:
+        """There is none yet: ValueError."""
+        _refuse("tolist")
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> NoReturn:
         _refuse(ufunc.__name__)
 
@@ -58,20 +62,29 @@ def _refuse(name: str) -> NoReturn:
                      "with a dummy batch to initialize the parameters before calling torch functions")
 
 
-class _Uninitialized(Tensor):
+class UninitializedTensorMixin(Tensor):
     """What uninitialised Parameters and buffers share."""
 
     __slots__ = ()
-    _becomes: type[Any] = Tensor
+    cls_to_become: type[Any] = Tensor
 
     def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> Any:
         return wrap_as(cls, empty(0, device=device, dtype=dtype)._array.view(_NoValues), requires_grad)
+
+    @property
+    def data(self) -> Tensor:
+        """An empty tensor of its dtype."""
+        return empty(0, dtype=self.dtype)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self._array = value._array.view(_NoValues)
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Take a shape, with memory as it comes, and become an ordinary tensor."""
         plain = empty(tuple(shape), device=device, dtype=self.dtype if dtype is None else dtype)
         self._array = plain._array
-        self.__class__ = self._becomes
+        self.__class__ = self.cls_to_become
 
     @property
     def shape(self) -> Any:
@@ -84,6 +97,10 @@ class _Uninitialized(Tensor):
         """There are no elements yet: ValueError."""
         _refuse("numel")
 
+    def item(self) -> NoReturn:
+        """There is none yet: ValueError."""
+        _refuse("item")
+
     def detach(self) -> Any:
         """Itself: there is nothing to share memory with."""
         return self
@@ -91,6 +108,10 @@ class _Uninitialized(Tensor):
     def size(self, dim: int | None = None) -> Any:
         """Size([0]), as torch has it."""
         return Size((0,)) if dim is None else Size((0,))[dim]
+
+    def is_shared(self) -> NoReturn:
+        """There is no memory yet: ValueError."""
+        _refuse("is_shared")
 
     def share_memory_(self) -> NoReturn:
         """There is no memory yet: RuntimeError."""
@@ -100,13 +121,14 @@ class _Uninitialized(Tensor):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if id(self) not in memo:
             memo[id(self)] = type(self)(requires_grad=self.requires_grad, dtype=self.dtype)
+            memo[id(self)].__dict__.update(self.__dict__)
         return memo[id(self)]
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"<{type(self).__name__}>"
 
 
-class UninitializedParameter(_Uninitialized, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A Parameter whose shape is not known yet. `materialize(shape)` makes it an ordinary one, the same object.
 
     Raises:
@@ -114,21 +136,31 @@ class UninitializedParameter(_Uninitialized, Parameter):
     """
 
     __slots__ = ()
-    _becomes = Parameter
+    cls_to_become = Parameter
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         return super().__new__(cls, requires_grad, device, dtype)
 
 
-class UninitializedBuffer(_Uninitialized):
-    """A buffer whose shape is not known yet. `materialize(shape)` makes it an ordinary tensor, the same object."""
+class UninitializedBuffer(UninitializedTensorMixin):
+    """A buffer whose shape is not known yet. `materialize(shape)` makes it an ordinary tensor, the same object.
+
+    Args:
+        persistent: whether state_dict holds it.
+    """
 
     __slots__ = ()
 
+    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
+        buffer = super().__new__(cls, requires_grad, device, dtype)
+        buffer.persistent = persistent
+        buffer._is_buffer = True
+        return buffer
 
-def is_lazy(value: Any) -> bool:
+
+def is_lazy(param: Any) -> bool:
     """Is it a Parameter or buffer without a shape?"""
-    return isinstance(value, _Uninitialized)
+    return isinstance(param, UninitializedTensorMixin)
 
 
 # ---- modules that wait --------------------------------------------------------------------------------------------------------
@@ -205,10 +237,24 @@ class LazyModuleMixin(Module):
         return self
 
 
-class LazyLinear(LazyModuleMixin, Linear):
+class _Waiting(LazyModuleMixin):
+    """A layer of this file: it becomes the last of its bases, and `_counted` names what it counts in its first input."""
+
+    _counted: str
+
+    def __init_subclass__(cls) -> None:
+        cls.cls_to_become = cls.__bases__[-1]
+
+    def reset_parameters(self) -> None:
+        """Draw the initial weights anew, once there are any."""
+        if not self.has_uninitialized_params() and getattr(self, self._counted) != 0:
+            super().reset_parameters()  # type: ignore[misc]
+
+
+class LazyLinear(_Waiting, Linear):
     """A Linear that takes in_features from the last size of its first input. Arguments otherwise as for `Linear`."""
 
-    cls_to_become = Linear
+    _counted = "in_features"
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         Linear.__init__(self, 0, 0, False, device, dtype)
@@ -216,11 +262,6 @@ class LazyLinear(LazyModuleMixin, Linear):
         self.out_features = out_features
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
-
-    def reset_parameters(self) -> None:
-        """Draw the initial weights anew, once there are any."""
-        if not self.has_uninitialized_params() and self.in_features != 0:
-            super().reset_parameters()
 
     def initialize_parameters(self, input: Tensor) -> None:  # noqa: A002
         """Shapes from the last size of an input."""
@@ -239,18 +280,17 @@ def _materialize(value: Any, shape: tuple[int, ...]) -> None:
         value.materialize(shape)
 
 
-class _LazyConv(LazyModuleMixin, conv._ConvNd):
-    def _wait(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
-        """The end of the constructor: what the plain class made for no channels at all is replaced."""
+class _LazyConv(_Waiting, conv._ConvNd):
+    _counted = "in_channels"
+
+    def _wait(self, out_channels: int, bias: bool, groups: int, padding_mode: str, device: Any, dtype: Any, *geometry: Any) -> None:
+        """The constructor: what the plain class makes for no channels at all is replaced."""
+        kernel_size, stride, padding, dilation, output_padding = geometry
+        conv._ConvNd.__init__(self, 0, 0, kernel_size, stride, padding, dilation, output_padding, groups, False, padding_mode, device, dtype)
         self.weight = UninitializedParameter(device=device, dtype=dtype)
         self.out_channels = out_channels
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
-
-    def reset_parameters(self) -> None:
-        """Draw the initial weights anew, once there are any."""
-        if not self.has_uninitialized_params() and self.in_channels != 0:
-            super().reset_parameters()
 
     def initialize_parameters(self, input: Tensor, *args: Any) -> None:  # noqa: A002
         """Shapes from the channels of an input."""
@@ -276,55 +316,43 @@ class _LazyPlainConv(_LazyConv):
     def __init__(self, out_channels: int, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] = 1,
                  padding: str | int | tuple[int, ...] = 0, dilation: int | tuple[int, ...] = 1, groups: int = 1, bias: bool = True,
                  padding_mode: str = "zeros", device: Any = None, dtype: Any = None) -> None:
-        conv._ConvNd.__init__(self, 0, 0, kernel_size, stride, padding, dilation, 0, groups, False, padding_mode, device, dtype)
-        self._wait(out_channels, bias, device, dtype)
+        self._wait(out_channels, bias, groups, padding_mode, device, dtype, kernel_size, stride, padding, dilation, 0)
 
 
 class _LazyConvTranspose(_LazyConv):
     def __init__(self, out_channels: int, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] = 1,
                  padding: int | tuple[int, ...] = 0, output_padding: int | tuple[int, ...] = 0, groups: int = 1, bias: bool = True,
                  dilation: int | tuple[int, ...] = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None) -> None:
-        conv._ConvNd.__init__(self, 0, 0, kernel_size, stride, padding, dilation, output_padding, groups, False, padding_mode, device, dtype)
-        self._wait(out_channels, bias, device, dtype)
+        self._wait(out_channels, bias, groups, padding_mode, device, dtype, kernel_size, stride, padding, dilation, output_padding)
 
 
 class LazyConv1d(_LazyPlainConv, conv.Conv1d):
     """A Conv1d that takes in_channels from its first input. Arguments otherwise as for `Conv1d`."""
 
-    cls_to_become = conv.Conv1d
-
 
 class LazyConv2d(_LazyPlainConv, conv.Conv2d):
     """A Conv2d that takes in_channels from its first input. Arguments otherwise as for `Conv2d`."""
-
-    cls_to_become = conv.Conv2d
 
 
 class LazyConv3d(_LazyPlainConv, conv.Conv3d):
     """A Conv3d that takes in_channels from its first input. Arguments otherwise as for `Conv3d`."""
 
-    cls_to_become = conv.Conv3d
-
 
 class LazyConvTranspose1d(_LazyConvTranspose, conv.ConvTranspose1d):
     """A ConvTranspose1d that takes in_channels from its first input. Arguments otherwise as for `ConvTranspose1d`."""
-
-    cls_to_become = conv.ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTranspose, conv.ConvTranspose2d):
     """A ConvTranspose2d that takes in_channels from its first input. Arguments otherwise as for `ConvTranspose2d`."""
 
-    cls_to_become = conv.ConvTranspose2d
-
 
 class LazyConvTranspose3d(_LazyConvTranspose, conv.ConvTranspose3d):
     """A ConvTranspose3d that takes in_channels from its first input. Arguments otherwise as for `ConvTranspose3d`."""
 
-    cls_to_become = conv.ConvTranspose3d
 
+class _LazyNorm(_Waiting, batchnorm._NormBase):
+    _counted = "num_features"
 
-class _LazyNorm(LazyModuleMixin, batchnorm._NormBase):
     def __init__(self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
                  device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:
         batchnorm._NormBase.__init__(self, 0, eps, momentum, False, False, device, dtype, bias)
@@ -339,11 +367,6 @@ class _LazyNorm(LazyModuleMixin, batchnorm._NormBase):
             self.running_mean = UninitializedBuffer(**options)
             self.running_var = UninitializedBuffer(**options)
             self.num_batches_tracked = tensor(0, dtype=dtypes.int64, device=device)
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0, once there are any."""
-        if not self.has_uninitialized_params() and self.num_features != 0:
-            super().reset_parameters()
 
     def initialize_parameters(self, input: Tensor) -> None:  # noqa: A002
         """Shapes from the channels of an input."""
@@ -361,34 +384,22 @@ class _LazyNorm(LazyModuleMixin, batchnorm._NormBase):
 class LazyBatchNorm1d(_LazyNorm, batchnorm.BatchNorm1d):
     """A BatchNorm1d that takes num_features from its first input. Arguments otherwise as for `BatchNorm1d`."""
 
-    cls_to_become = batchnorm.BatchNorm1d
-
 
 class LazyBatchNorm2d(_LazyNorm, batchnorm.BatchNorm2d):
     """A BatchNorm2d that takes num_features from its first input. Arguments otherwise as for `BatchNorm2d`."""
-
-    cls_to_become = batchnorm.BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, batchnorm.BatchNorm3d):
     """A BatchNorm3d that takes num_features from its first input. Arguments otherwise as for `BatchNorm3d`."""
 
-    cls_to_become = batchnorm.BatchNorm3d
-
 
 class LazyInstanceNorm1d(_LazyNorm, batchnorm.InstanceNorm1d):
     """An InstanceNorm1d that takes num_features from its first input. Arguments otherwise as for `InstanceNorm1d`."""
-
-    cls_to_become = batchnorm.InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyNorm, batchnorm.InstanceNorm2d):
     """An InstanceNorm2d that takes num_features from its first input. Arguments otherwise as for `InstanceNorm2d`."""
 
-    cls_to_become = batchnorm.InstanceNorm2d
-
 
 class LazyInstanceNorm3d(_LazyNorm, batchnorm.InstanceNorm3d):
     """An InstanceNorm3d that takes num_features from its first input. Arguments otherwise as for `InstanceNorm3d`."""
-
-    cls_to_become = batchnorm.InstanceNorm3d

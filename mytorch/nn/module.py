@@ -34,6 +34,14 @@ __all__ = [
     "register_module_module_registration_hook", "register_module_parameter_registration_hook",
 ]
 
+_IncompatibleKeys = module_state._IncompatibleKeys  # torch's place
+
+
+def _addindent(text: str, spaces: int) -> str:
+    """The text with all lines but the first moved to the right: what a printed module does to its parts."""
+    return text.replace("\n", "\n" + " " * spaces)
+
+
 _MEMBER_TABLES = ("_parameters", "_buffers", "_modules")
 
 
@@ -155,10 +163,11 @@ class Module:
         if not isinstance(value, Tensor) and value is not None:
             raise TypeError(f"cannot assign '{type_name(value)}' as buffer '{name}' "
                             "(torch.nn.Buffer, torch.Tensor or None expected)")
-        if name in self._buffers:
+        if name in self._buffers and not isinstance(value, Buffer):  # a plain tensor stays as persistent as the one before
             self._buffers[name] = module_hooks.on_registration("buffer", self, name, value)
         else:
-            self._forget(name)
+            if name not in self._buffers:
+                self._forget(name)
             self.register_buffer(name, value, getattr(value, "persistent", True))
 
     def _forget(self, name: str) -> None:
@@ -427,6 +436,8 @@ class Module:
 
     def share_memory(self) -> Self:
         """Move all Parameters and buffers to memory that processes share."""
+        from mytorch.multiprocessing.reductions import share
+        share(*self.parameters(), *self.buffers())  # their aliases are looked for once
         return self._apply(lambda t: t.share_memory_())
 
     # ---- conversion: module_convert.py ----------------------------------------------------------------------------------------
@@ -441,6 +452,9 @@ class Module:
     bfloat16 = module_convert.to_bfloat16
     cpu = module_convert.to_cpu
     cuda = module_convert.to_cuda
+    xpu = module_convert.to_xpu
+    ipu = module_convert.to_ipu
+    mtia = module_convert.to_mtia
     compile = module_convert.compile_module
 
     # ---- printing -------------------------------------------------------------------------------------------------------------
@@ -457,7 +471,7 @@ class Module:
         lines = extra.split("\n") if extra else []
         if not self._modules and len(lines) <= 1:
             return f"{self._get_name()}({extra})"
-        lines += [f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()]
+        lines += [f"({name}): " + _addindent(repr(module), 2) for name, module in self._modules.items()]
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
     # ---- hooks: module_hooks.py -----------------------------------------------------------------------------------------------

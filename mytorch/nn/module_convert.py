@@ -100,6 +100,21 @@ def to_cuda(self: M, device: Any = None) -> M:
     return self._apply(lambda t: t.cuda(device))
 
 
+def to_xpu(self: M, device: Any = None) -> M:
+    """Move to an Intel GPU; raises, as there is none."""
+    return self.to(f"xpu:{device}" if isinstance(device, int) else device or "xpu")
+
+
+def to_ipu(self: M, device: Any = None) -> M:
+    """Move to a Graphcore IPU; raises, as there is none."""
+    return self.to(f"ipu:{device}" if isinstance(device, int) else device or "ipu")
+
+
+def to_mtia(self: M, device: Any = None) -> M:
+    """Move to an MTIA accelerator; raises, as there is none."""
+    return self.to(f"mtia:{device}" if isinstance(device, int) else device or "mtia")
+
+
 def compile_module(self: M, *args: Any, **kwargs: Any) -> None:
     """Accepted, like `torch.compile`: everything runs eagerly, and forward stays as it is."""
 

@@ -144,6 +144,9 @@ def register_state_dict_post_hook(self: Module, hook: Hook) -> RemovableHandle:
 
 def _register_state_dict_hook(self: Module, hook: Hook) -> RemovableHandle:
     """As `register_state_dict_post_hook`, but what the hook returns replaces the dict."""
+    if any(known is hook and public for known, public in self._state_dict_hooks.values()):
+        raise RuntimeError("Cannot register the same function as the state dict post hook that was previously registered via "
+                           "register_state_dict_post_hook")
     return _add(self._state_dict_hooks, (hook, False))
 
 
@@ -415,10 +418,11 @@ def _spread(grads: tuple[Any, ...], places: list[int], count: int) -> tuple[Any,
 
 
 def _checked(replaced: Any, given: tuple[Any, ...], kind: str, what: str) -> tuple[Any, ...]:
-    result = replaced if isinstance(replaced, tuple) else (replaced,)
-    if len(result) != len(given):
-        raise RuntimeError(f"Backward {kind} returned an invalid number of {what}, got {len(result)}, but expected {len(given)}")
-    return result
+    if len(replaced) != len(given):
+        raise RuntimeError(f"Backward {kind} returned an invalid number of {what}, got {len(replaced)}, but expected {len(given)}")
+    if isinstance(replaced, Tensor):
+        raise RuntimeError(f"hook 'hook' has changed the size of value: return a tuple, of one gradient for each {what}")
+    return tuple(replaced)
 
 
 def _watch_last_node(module: Module, result: Any) -> None:

@@ -22,7 +22,7 @@ T_destination = dict  # the type of a state dict
 _EXTRA_STATE = "_extra_state"
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What load_state_dict returns: names that the module has and the checkpoint lacks, and the other way round."""
 
     __slots__ = ()
@@ -108,7 +108,7 @@ def _save_to_state_dict(self: Module, destination: Any, prefix: str, keep_vars: 
 # ---- loading ------------------------------------------------------------------------------------------------------------------
 
 
-def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
     """Copy the values of a checkpoint into Parameters and buffers of the same names.
 
     Args:
@@ -129,7 +129,7 @@ def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = 
     copied = OrderedDict(state_dict)
     if metadata is not None:
         copied._metadata = metadata  # type: ignore[attr-defined]
-    incompatible = IncompatibleKeys([], [])
+    incompatible = _IncompatibleKeys([], [])
     errors: list[str] = []
     _load(self, copied, "", metadata, assign, incompatible, errors)
     if strict:
@@ -142,7 +142,7 @@ def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = 
     return incompatible
 
 
-def _load(module: Module, state: OrderedDict[str, Any], prefix: str, metadata: Any, assign: bool, incompatible: IncompatibleKeys,
+def _load(module: Module, state: OrderedDict[str, Any], prefix: str, metadata: Any, assign: bool, incompatible: _IncompatibleKeys,
           errors: list[str]) -> None:
     local_metadata = {} if metadata is None else dict(metadata.get(prefix[:-1], {}))
     if assign:

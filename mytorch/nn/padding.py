@@ -44,7 +44,7 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class _ConstantPad(_Pad):
+class _ConstantPadNd(_Pad):
     """Widen by a constant."""
 
     value: float
@@ -60,17 +60,17 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd):
     """Widen the last dimension by a constant; negative widths crop. Shape: (*, W) -> (*, W + before + after)."""
 
 
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd):
     """Widen the last two dimensions by a constant; `padding` is an int or (left, right, top, bottom)."""
 
     _dims = 2
 
 
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd):
     """Widen the last three dimensions by a constant."""
 
     _dims = 3
@@ -106,43 +106,51 @@ class ZeroPad3d(ConstantPad3d):
         return f"{self.padding}"
 
 
-class ReflectionPad1d(_Pad):
-    """Widen the last dimension by its mirror image, the edge not repeated: abc -> cbabcba for 2."""
+class _ReflectionPadNd(_Pad):
+    """Widen by reflection at the edges."""
 
     _mode = "reflect"
 
 
-class ReflectionPad2d(_Pad):
+class ReflectionPad1d(_ReflectionPadNd):
+    """Widen the last dimension by its mirror image, the edge not repeated: abc -> cbabcba for 2."""
+
+
+class ReflectionPad2d(_ReflectionPadNd):
     """Widen the last two dimensions by their mirror images."""
 
-    _dims, _mode = 2, "reflect"
+    _dims = 2
 
 
-class ReflectionPad3d(_Pad):
+class ReflectionPad3d(_ReflectionPadNd):
     """Widen the last three dimensions by their mirror images."""
 
-    _dims, _mode = 3, "reflect"
+    _dims = 3
 
 
-class ReplicationPad1d(_Pad):
-    """Widen the last dimension by its edge: abc -> aaabccc for 2."""
+class _ReplicationPadNd(_Pad):
+    """Widen by copies of the edges."""
 
     _mode = "replicate"
 
 
-class ReplicationPad2d(_Pad):
+class ReplicationPad1d(_ReplicationPadNd):
+    """Widen the last dimension by its edge: abc -> aaabccc for 2."""
+
+
+class ReplicationPad2d(_ReplicationPadNd):
     """Widen the last two dimensions by their edges."""
 
-    _dims, _mode = 2, "replicate"
+    _dims = 2
 
 
-class ReplicationPad3d(_Pad):
+class ReplicationPad3d(_ReplicationPadNd):
     """Widen the last three dimensions by their edges."""
 
-    _dims, _mode = 3, "replicate"
+    _dims = 3
 
 
-class _CircularPad(_Pad):
+class _CircularPadNd(_Pad):
     """Widen by the other end, with a check of the input's dimensions."""
 
     _mode = "circular"
@@ -154,17 +162,17 @@ class _CircularPad(_Pad):
         return pad(input, self.padding, self._mode)
 
 
-class CircularPad1d(_CircularPad):
+class CircularPad1d(_CircularPadNd):
     """Widen the last dimension by its other end: abc -> bcabcab for 2."""
 
 
-class CircularPad2d(_CircularPad):
+class CircularPad2d(_CircularPadNd):
     """Widen the last two dimensions by their other ends."""
 
     _dims = 2
 
 
-class CircularPad3d(_CircularPad):
+class CircularPad3d(_CircularPadNd):
     """Widen the last three dimensions by their other ends."""
 
     _dims = 3

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __mytorch__ = True
 
-__all__ = ["DataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
@@ -39,6 +39,18 @@ class DataParallel(Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return self.module(*inputs, **kwargs)
+
+
+class DistributedDataParallel(Module):
+    """A module whose gradients torch averages over processes. Here there is one process: the name can be imported and asked for, not called.
+
+    Raises:
+        ValueError: always; in torch, where no process group has been made.
+    """
+
+    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
+        raise ValueError("Default process group has not been initialized: torch.distributed is not available here (is_available() is "
+                         "False), so DistributedDataParallel cannot wrap a module: run as one process, and train the module itself")
 
 
 def data_parallel(module: Module, inputs: Any, device_ids: Sequence[Any] | None = None, output_device: Any = None, dim: int = 0,

@@ -57,25 +57,23 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         data = _data_of(cls.__name__, data)
+        if not isinstance(requires_grad, bool):
+            raise TypeError(f"{cls.__name__}: argument 'requires_grad' must be bool, not {type_name(requires_grad)}")
         array = data._array
         if requires_grad and array.dtype.kind not in "fcV":
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         is_plain = type(data) is Tensor or isinstance(data, cls)
-        param = wrap_as(cls if is_plain else type(data), array, bool(requires_grad))
+        param = wrap_as(cls if is_plain else type(data), array, requires_grad)
         param._storage = storage_of(data)
         if not is_plain:
             param._is_param = True
         return param
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """A copy of the values; as in torch, the gradient is not copied."""
+        """A copy of the values; as in torch, neither the gradient nor attributes are copied."""
         if id(self) in memo:
             return memo[id(self)]
-        copied = wrap_as(type(self), self._array.copy(order="K"), self._requires_grad)
-        memo[id(self)] = copied
-        if self.__dict__:
-            from copy import deepcopy
-            copied.__dict__.update(deepcopy(self.__dict__, memo))
+        copied = memo[id(self)] = wrap_as(type(self), self._array.copy(order="K"), self._requires_grad)
         return copied
 
     def _is_parameter(self) -> bool:
@@ -99,15 +97,39 @@ class Buffer(Tensor, metaclass=_BufferMeta):
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         data = _data_of(cls.__name__, data)
-        buffer = wrap_as(type(data), data._array, data.requires_grad)
+        buffer = wrap_as(Tensor if type(data) is Parameter else type(data), data._array, data.requires_grad)
         buffer._storage = storage_of(data)
         buffer.persistent = persistent
         buffer._is_buffer = True
         return buffer
 
 
+def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """The keywords among `device`, `dtype` and `memory_format` with which a layer makes its tensors.
+
+    Args:
+        kwargs: what a layer's constructor was given beside its own arguments; under "factory_kwargs" it may hold a dict of more.
+    Raises:
+        TypeError: for any other keyword, and for one that is given in both places.
+    """
+    if kwargs is None:
+        return {}
+    simple = {"device", "dtype", "memory_format"}
+    unknown = kwargs.keys() - simple - {"factory_kwargs"}
+    if unknown:
+        raise TypeError(f"unexpected kwargs {unknown}")
+    found = dict(kwargs.get("factory_kwargs", {}))
+    for name in ("device", "dtype", "memory_format"):
+        if name in kwargs:
+            if name in found:
+                raise TypeError(f"{name} specified twice, in **kwargs and in factory_kwargs")
+            found[name] = kwargs[name]
+    return found
+
+
 def __getattr__(name: str) -> object:
-    if name in ("UninitializedBuffer", "UninitializedParameter", "is_lazy"):  # torch's place; they live with the layers that wait
+    if name in ("UninitializedBuffer", "UninitializedParameter", "UninitializedTensorMixin", "is_lazy"):
+        # torch's place; they live with the layers that wait
         from mytorch.nn import lazy
         return getattr(lazy, name)
     raise AttributeError(f"module 'mytorch.nn.parameter' has no attribute '{name}': if torch has it, it is not supported yet")

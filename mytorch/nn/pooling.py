@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class _MaxPool(Module):
+class _MaxPoolNd(Module):
     _dims = 1
 
     def __init__(self, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
@@ -45,23 +45,23 @@ class _MaxPool(Module):
                 f"ceil_mode={self.ceil_mode}")
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPoolNd):
     """The largest value of each window of one dimension. See `nn.functional.max_pool1d`."""
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPoolNd):
     """The largest value of each window of two dimensions. See `nn.functional.max_pool2d`."""
 
     _dims = 2
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPoolNd):
     """The largest value of each window of three dimensions. See `nn.functional.max_pool3d`."""
 
     _dims = 3
 
 
-class _MaxUnpool(Module):
+class _MaxUnpoolNd(Module):
     _dims = 1
 
     def __init__(self, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
@@ -79,23 +79,35 @@ class _MaxUnpool(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class MaxUnpool1d(_MaxUnpool):
+class MaxUnpool1d(_MaxUnpoolNd):
     """Values back at the places that `MaxPool1d(..., return_indices=True)` found, zeros elsewhere."""
 
 
-class MaxUnpool2d(_MaxUnpool):
+class MaxUnpool2d(_MaxUnpoolNd):
     """Values back at the places that `MaxPool2d(..., return_indices=True)` found, zeros elsewhere."""
 
     _dims = 2
 
 
-class MaxUnpool3d(_MaxUnpool):
+class MaxUnpool3d(_MaxUnpoolNd):
     """Values back at the places that `MaxPool3d(..., return_indices=True)` found, zeros elsewhere."""
 
     _dims = 3
 
 
-class AvgPool1d(Module):
+class _AvgPoolNd(Module):
+    """What average pooling of all dimensions shares."""
+
+    _dims = 2
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...]
+    padding: int | tuple[int, ...]
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(_AvgPoolNd):
     """The mean of each window of one dimension. See `nn.functional.avg_pool1d`."""
 
     def __init__(self, kernel_size: int | tuple[int], stride: int | tuple[int] | None = None, padding: int | tuple[int] = 0,
@@ -110,13 +122,8 @@ class AvgPool1d(Module):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         return pool.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class _AvgPool(Module):
-    _dims = 2
-
+class _AvgPool2or3d(_AvgPoolNd):
     def __init__(self, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
                  padding: int | tuple[int, ...] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
                  divisor_override: int | None = None) -> None:
@@ -133,21 +140,18 @@ class _AvgPool(Module):
         return function(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
                         self.divisor_override)
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class AvgPool2d(_AvgPool):
+class AvgPool2d(_AvgPool2or3d):
     """The mean of each window of two dimensions. See `nn.functional.avg_pool2d`."""
 
 
-class AvgPool3d(_AvgPool):
+class AvgPool3d(_AvgPool2or3d):
     """The mean of each window of three dimensions. See `nn.functional.avg_pool3d`."""
 
     _dims = 3
 
 
-class _LPPool(Module):
+class _LPPoolNd(Module):
     _dims = 1
 
     def __init__(self, norm_type: float, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None,
@@ -166,17 +170,17 @@ class _LPPool(Module):
         return f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, ceil_mode={self.ceil_mode}"
 
 
-class LPPool1d(_LPPool):
+class LPPool1d(_LPPoolNd):
     """The p-norm of each window of one dimension. See `nn.functional.lp_pool1d`."""
 
 
-class LPPool2d(_LPPool):
+class LPPool2d(_LPPoolNd):
     """The p-norm of each window of two dimensions. See `nn.functional.lp_pool2d`."""
 
     _dims = 2
 
 
-class LPPool3d(_LPPool):
+class LPPool3d(_LPPoolNd):
     """The p-norm of each window of three dimensions. See `nn.functional.lp_pool3d`."""
 
     _dims = 3
@@ -220,7 +224,7 @@ class FractionalMaxPool3d(_FractionalMaxPool):
     _dims = 3
 
 
-class _AdaptiveAvgPool(Module):
+class _AdaptiveAvgPoolNd(Module):
     _dims = 1
 
     def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
@@ -235,23 +239,23 @@ class _AdaptiveAvgPool(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """The means of output_size windows that cover one dimension evenly."""
 
 
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """The means of windows that cover two dimensions evenly. See `nn.functional.adaptive_avg_pool2d`."""
 
     _dims = 2
 
 
-class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """The means of windows that cover three dimensions evenly."""
 
     _dims = 3
 
 
-class _AdaptiveMaxPool(Module):
+class _AdaptiveMaxPoolNd(Module):
     _dims = 1
 
     def __init__(self, output_size: int | tuple[int | None, ...] | None, return_indices: bool = False) -> None:
@@ -267,17 +271,17 @@ class _AdaptiveMaxPool(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """The largest values of windows that cover one dimension evenly."""
 
 
-class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """The largest values of windows that cover two dimensions evenly. See `nn.functional.adaptive_max_pool2d`."""
 
     _dims = 2
 
 
-class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """The largest values of windows that cover three dimensions evenly."""
 
     _dims = 3

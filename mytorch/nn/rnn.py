@@ -220,6 +220,8 @@ class RNNBase(Module):
 
 
 def _check_options(dropout: Any, num_layers: int, bias: Any, batch_first: Any) -> None:
+    if not hasattr(dropout, "__float__") and not isinstance(dropout, str):
+        raise TypeError(f"dropout should be a number in range [0, 1], not {type(dropout).__name__}")
     if not isinstance(dropout, (int, float)) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError("dropout should be a number in range [0, 1] representing the probability of an element being zeroed")
     if dropout > 0 and num_layers == 1:

@@ -24,7 +24,7 @@ from mytorch.ops.common import Op, apply, apply_inplace, narrowed, require_tenso
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import add, div, exp, mul, sigmoid, sub, tanh, where
 from mytorch.ops.elementwise import relu as _plain_relu
-from mytorch.ops.pointwise import POINTWISE
+from mytorch.ops.pointwise import MANY, POINTWISE
 from mytorch.ops.shape import basic_op, cat_op, reshape
 
 __mytorch__ = True
@@ -138,6 +138,7 @@ _threshold_op: Op = _activation("threshold", lambda x, *, limit, value: np.where
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:  # noqa: A002
     """x where x > threshold, value elsewhere. Derivative: g where x > threshold."""
+    errors.require_numbers("threshold", threshold=threshold, value=value)
     return _run(_threshold_op, input, inplace, {"limit": threshold, "value": value}, integers=True)
 
 
@@ -262,6 +263,7 @@ _logsigmoid_op: Op = _activation("log_sigmoid", lambda x: -_log1p_exp(-x), lambd
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:  # noqa: A002
     """log(1 + e^(beta * x)) / beta, x itself where beta * x > threshold. Derivative: g * sigmoid(beta * x)."""
+    errors.require_numbers("softplus", beta=beta, threshold=threshold)
     return _run(_softplus_op, input, False, {"beta": beta, "limit": threshold})
 
 
@@ -273,12 +275,25 @@ def logsigmoid(input: Any) -> Any:  # noqa: A002
 # ---- smooth gates -------------------------------------------------------------------------------------------------------------
 
 
+def _silu(x: Any) -> Any:
+    return x * sf.sigmoid(x)
+
+
+@kernel
+def silu_grad(g: Any, x: Any) -> Any:
+    """g s (1 + x (1 - s)) of arrays, s = sigmoid(x)."""
+    s = sf.sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
 def _silu_formula(g: Any, x: Any) -> Any:
+    if type(g) is np.ndarray is type(x) and g.size >= MANY and g.dtype == np.float32 == x.dtype:
+        return silu_grad(g, x)
     s = sigmoid(x)
     return g * (s * (1 + x * (1 - s)))
 
 
-_silu_op: Op = _activation("silu", lambda x: x * sf.sigmoid(x), _silu_formula)
+_silu_op: Op = _activation("silu", kernel(_silu, name="silu"), _silu_formula)
 
 
 def silu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
@@ -389,7 +404,8 @@ def gelu(input: Any, approximate: str = "none") -> Any:  # noqa: A002
     Source: Hendrycks, Gimpel 2016, arXiv:1606.08415
     """
     if approximate not in ("none", "tanh"):
-        raise RuntimeError(f"approximate argument must be either none or tanh, got {approximate!r}.")
+        wrong = RuntimeError(f"approximate argument must be either none or tanh, got {approximate!r}.")
+        raise wrong if isinstance(approximate, str) else errors.type_error("gelu", "approximate", 2, "str", approximate)
     return _run(_gelu_op, input, False, {"approximate": approximate})
 
 
@@ -430,6 +446,7 @@ def glu(input: Any, dim: int = -1) -> Any:  # noqa: A002
     Source: Dauphin et al. 2017, arXiv:1612.08083
     """
     require_tensor("glu", input)
+    errors.require_int("glu", "dim", 2, dim)
     shape = input._array.shape
     if not shape:
         raise RuntimeError("glu does not support scalars because halving size must be even")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
@@ -67,7 +67,8 @@ def _adaptive_max(x: Any, *, out: Ints) -> Any:
     bins = [_bins(n, o) for n, o in zip(size, out)]
     for window in np.ndindex(*out):
         where = tuple(slice(*bins[axis][i]) for axis, i in enumerate(window))
-        flat = wide[(slice(None), slice(None), *where)].reshape(*x.shape[:2], -1)
+        part = wide[(slice(None), slice(None), *where)]
+        flat = part.reshape(*x.shape[:2], math.prod(part.shape[2:]))
         best = flat.argmax(axis=2)
         if wide.dtype.kind == "f" and np.isnan(flat).any():  # the last NaN of a window is its maximum
             last = flat.shape[2] - 1 - np.isnan(flat)[..., ::-1].argmax(axis=2)
@@ -112,6 +113,9 @@ _adaptive_max_op: Op = Op(
 def _wanted(function: str, x: Any, dims: int, output_size: Any) -> Ints:
     """The output size with None replaced by the input's size."""
     values = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * dims
+    if any(isinstance(v, bool) or not (hasattr(v, "__index__") or (v is None and dims > 1 and isinstance(output_size, (tuple, list))))
+           for v in values):
+        raise errors.type_error(function, "output_size", 2, "tuple of ints", output_size)
     if dims > 1 and x._array.ndim <= len(values) and isinstance(output_size, (tuple, list)):
         raise ValueError(f"Input dimension should be at least {len(values) + 1}, got {x._array.ndim} for {function}")
     if len(values) != dims:

@@ -133,6 +133,22 @@ def conv_grad_weight(g: Any, x: Any, *, size: Ints, stride: Ints, padding: Ints,
     return narrowed(dw.reshape(channels, x.shape[1] // groups, *size), like)
 
 
+@kernel
+def conv_grad_bias(g: Any) -> Any:
+    """The gradient of bias (O) from that of the output, g (N, O, *out): the sum over all but the channels."""
+    return narrowed(widened(g).sum((0, *range(2, g.ndim))), g.dtype)
+
+
+@kernel
+def conv_transposed(x: Any, weight: Any, bias: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+    """`conv_grad_input` as a forward operation, plus bias (C) or None: x (N, O, *out) -> (N, C, *size)."""
+    meta: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if bias is None:
+        return conv_grad_input.reference(x, weight, **meta)
+    y = conv_grad_input.reference(widened(x), widened(weight), **meta)  # 16-bit floats are rounded once, with the bias
+    return narrowed(y + widened(bias).reshape(-1, *[1] * len(size)), x.dtype)
+
+
 # ---- operations and their derivatives -----------------------------------------------------------------------------------------
 
 
@@ -146,7 +162,7 @@ def _of_g(h: Any, weight: Any, g_shape: Ints, **geometry: Any) -> Any:
 
 
 def _bias(g: Any) -> Any:
-    return g.sum((0, *range(2, len(shape_of(g)))))
+    return conv_grad_bias(g) if isinstance(g, ndarray) else g.sum((0, *range(2, len(shape_of(g)))))
 
 
 convolution_op: Op = Op(
@@ -171,16 +187,8 @@ grad_weight_op: Op = Op(
         g, h, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups))
 
 
-def _transposed(x: Any, weight: Any, bias: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
-    meta: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    if bias is None:
-        return conv_grad_input(x, weight, **meta)
-    y = conv_grad_input(widened(x), widened(weight), **meta)  # 16-bit floats are rounded once, with the bias
-    return narrowed(y + widened(bias).reshape(-1, *[1] * len(size)), x.dtype)
-
-
 _transposed_op: Op = Op(
-    "convolution", _transposed,
+    "convolution", conv_transposed,
     lambda g, weight, x_shape, stride, padding, dilation, groups: _of_g(
         g, weight, x_shape, stride=stride, padding=padding, dilation=dilation, groups=groups),
     lambda g, x, weight_shape, stride, padding, dilation, groups: grad_weight_op(
@@ -253,6 +261,11 @@ def _check_bias(bias: Any, channels: int, weight: Any, transposed: str) -> None:
                            f"with {channels} elements, but got bias of size {list(bias._array.shape)} instead")
 
 
+def _check_kernel(shape: Sequence[int]) -> None:
+    if 0 in shape[2:]:
+        raise RuntimeError(f"kernel size should be greater than zero, but got {list(shape[2:])}")
+
+
 def _x_text(sizes: Sequence[int]) -> str:
     return f"({' x '.join(str(n) for n in sizes)})"
 
@@ -289,6 +302,7 @@ def _conv(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any,
         raise RuntimeError(f"Given groups={groups}, weight of size {list(wshape)}, expected input{list(shape)} to have "
                            f"{wshape[1] * groups} channels, but got {shape[1]} channels instead")
     _check_bias(bias, wshape[0], weight, "")
+    _check_kernel(wshape)
     padded = tuple(n + 2 * p for n, p in zip(x._array.shape[2:], padding))
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, wshape[2:]))
     if any(n < r for n, r in zip(padded, reach)):
@@ -314,6 +328,10 @@ def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, st
         raise RuntimeError(f"Given transposed=1, weight of size {list(wshape)}, expected input{list(shape)} to have {wshape[0]} "
                            f"channels, but got {shape[1]} channels instead")
     _check_bias(bias, wshape[1] * groups, weight, "transposed=1, ")
+    _check_kernel(wshape)
+    if not wshape[1] or 0 in shape[2:]:
+        raise RuntimeError(f"only zero batch or zero channel inputs are supported, and weights that are not empty: got input {list(shape)} "
+                           f"and weight {list(wshape)}")
     if min(extra) < 0:
         raise RuntimeError(f"negative output_padding is not supported: got output_padding={list(extra)}")
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):

@@ -54,7 +54,7 @@ def sizes_of(function: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     for i, n in enumerate(size):
         if isinstance(n, TensorBase):
             n = n.item()  # type: ignore[attr-defined]
-        if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+        if not isinstance(n, (int, np.integer)) or (isinstance(n, bool) and i == 0):  # torch looks for bools at the first size alone
             raise TypeError(f"{function}(): argument 'size' failed to unpack the object at pos {i + 1} with error "
                             f"\"type must be tuple of ints,but got {type(n).__name__}\"")
         if n < 0 and function == "zeros":

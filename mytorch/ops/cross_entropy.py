@@ -29,7 +29,8 @@ def chosen_reduction(reduction: str, size_average: bool | None = None, reduce: b
     """
     if size_average is not None or reduce is not None:
         import warnings
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        mean, each = size_average is None or size_average, reduce is not None and not reduce
+        reduction = "none" if each else "mean" if mean else "sum"
         warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
                       UserWarning, stacklevel=3)
     if reduction not in ("none", "mean", "sum"):
@@ -282,6 +283,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
     if size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
         reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("nll_loss", input=input, target=target)
+    errors.require_int("nll_loss_nd", "ignore_index", 5, ignore_index)
     if get_casting() is not None:
         input, weight = in_float32(input, weight)  # noqa: A001
     _check_target(input, target, weight)
@@ -310,6 +312,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     if size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
         reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("cross_entropy_loss", input=input, target=target)
+    errors.require_int("cross_entropy_loss", "ignore_index", 5, ignore_index)
     if get_casting() is not None:
         input, target, weight = in_float32(input, target, weight)  # noqa: A001
     if not 0 <= label_smoothing <= 1:

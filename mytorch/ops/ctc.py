@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.backends import kernel
 from mytorch.grad_mode import by_example
 from mytorch.ops.autocast import full_precision
@@ -226,6 +226,8 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
     if single:
         log_probs, targets = unsqueeze(log_probs, 1), unsqueeze(targets, 0)
     steps, batch, classes = log_probs._array.shape
+    errors.require_int("ctc_loss", "blank", 5, blank)
+    errors.require_bool("ctc_loss", "zero_infinity", 7, zero_infinity)
     if not 0 <= blank < classes:
         raise RuntimeError(f"blank must be in label range: got {blank} of {classes} classes")
     frames, lengths = _lengths("input_lengths", input_lengths, batch), _lengths("target_lengths", target_lengths, batch)

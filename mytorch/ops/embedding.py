@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.backends import kernel
 from mytorch.grad_mode import by_example
 from mytorch.ops.common import Op, TensorBase, apply, bump, cast, narrowed, require_tensor, widened
@@ -118,6 +118,12 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
     Derivative: g summed over the places of each row.
     """
     _check_lookup("embedding", input, weight)
+    errors.require_bool("embedding", "scale_grad_by_freq", 4, scale_grad_by_freq)
+    errors.require_bool("embedding", "sparse", 5, sparse)
+    if padding_idx is not None:
+        errors.require_int("embedding", "padding_idx", 3, padding_idx)
+    if max_norm is not None:
+        errors.require_float("embedding_renorm_", "max_norm", 3, max_norm)
     padding = _padding_row(padding_idx, weight._array.shape[0])
     if max_norm is not None:
         renorm_rows(weight, input._array, max_norm, norm_type)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.grad_mode import by_example
 from mytorch.ops.adaptive_pool import flat_spatial, paste_op, pick
 from mytorch.ops.autocast import full_precision
@@ -65,7 +65,13 @@ def _output_size(function: str, dims: int, x: Any, output_size: Any, output_rati
         values = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * dims
         if len(values) != dims:
             raise RuntimeError(f"{function}: output_size must either be a single Int or tuple of Ints, got {output_size}")
+        for v in values:
+            errors.require_int(function, "output_size", 3, v)
+        if min(values) < 0:
+            raise RuntimeError(f"{function}: Trying to create tensor with negative dimension {min(values)}: output_size {list(values)}")
         return tuple(int(v) for v in values)
+    if x._array.ndim < dims:
+        raise errors.dim_error(-dims, x._array.ndim)
     ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * dims
     return tuple(int(n * r) for n, r in zip(x._array.shape[-dims:], ratios, strict=True))
 
@@ -90,8 +96,8 @@ def _fractional_max_pool(dims: int, x: Any, kernel_size: Any, output_size: Any, 
     require_tensor(function, x)
     shape = x._array.shape
     out = _output_size(function, dims, x, output_size, output_ratio)
-    if len(shape) <= dims:
-        raise IndexError(f"{function}: expected {dims + 1}D or {dims + 2}D input, got {list(shape)}")
+    if samples is None and len(shape) <= dims:
+        raise errors.dim_error(-dims - 1, len(shape))
     kernel = window_ints(function, "kernel_size", kernel_size, dims)
     if min(kernel) < 1:
         raise RuntimeError(f"{function}: kernel_size must be positive, got {kernel_size}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.autograd_engine import no_grad
 from mytorch.ops.autocast import full_precision, get_casting, in_float32
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, result_dtype, widened
@@ -74,6 +74,16 @@ def _pair(name: str, x: Any, target: Any, integers: bool = False) -> tuple[Any, 
         legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(x._array.dtype))
         raise NotImplementedError(f"{name} is not implemented for '{legacy}': convert the input to a floating dtype")
     return x, target
+
+
+def as_dtype_of(like: Any, y: Any) -> Any:
+    """A loss in the dtype of one of its inputs, which torch makes its output of."""
+    if get_casting() is not None or y._array.dtype == like._array.dtype:
+        return y
+    if like._array.dtype.kind in "biu":
+        given, of = (dtypes.legacy_name(dtypes.from_numpy_dtype(t._array.dtype)) for t in (y, like))
+        raise RuntimeError(f"result type {given} can't be cast to the desired output type {of}")
+    return converted(y, like.dtype)
 
 
 def _weighted(values: Any, weight: Any, reduction: str, over_weights: bool) -> Any:
@@ -203,7 +213,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     x, target = _pair("huber_loss", input, target)
     if weight is not None:
         return _weighted(apply(_huber_op, (x, target), {"reduction": "none", "delta": delta}), weight, reduction, False)
-    return apply(_huber_op, (x, target), {"reduction": reduction, "delta": delta})
+    return as_dtype_of(input, apply(_huber_op, (x, target), {"reduction": reduction, "delta": delta}))
 
 
 # ---- binary cross entropy -----------------------------------------------------------------------------------------------------
@@ -241,10 +251,10 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
         raise ValueError(f"Using a target size (torch.Size({list(b.shape)})) that is different to the input size "
                          f"(torch.Size({list(a.shape)})) is deprecated. Please ensure they have the same size.")
     given, wanted = (dtypes.legacy_name(dtypes.from_numpy_dtype(array.dtype)) for array in (b, a))
-    if a.dtype.kind not in "fV":
-        raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{wanted}'")
     if a.dtype != b.dtype:
         raise RuntimeError(f"Found dtype {given} but expected {wanted}: target must have input's dtype")
+    if a.dtype.kind not in "fV":
+        raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{wanted}'")
     for name, array in (("input", widened(a)), ("target", widened(b))):
         if array.size and not (array.min() >= 0 and array.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
@@ -312,12 +322,17 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
         given, of = (dtypes.legacy_name(dtypes.from_numpy_dtype(t._array.dtype)) for t in (input, target))
         raise RuntimeError(f"result type {given} can't be cast to the desired output type {of}: give the target as floats, "
                            "target.float()")
+    if input._array.dtype.kind in "biuc":
+        legacy = dtypes.legacy_name(dtypes.from_numpy_dtype(input._array.dtype))
+        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{legacy}': convert with .float()")
+    of = target
     x, target = _pair("binary_cross_entropy_with_logits", input, target)
     if pos_weight is not None:
         pos_weight = _fitting(converted(pos_weight, x.dtype), shape)
     if weight is None:
-        return apply(_bce_logits_op, (x, target, pos_weight), {"reduction": reduction})
-    return reduced(apply(_bce_logits_op, (x, target, pos_weight), {"reduction": "none"}) * _fitting(weight, shape), reduction)
+        return as_dtype_of(of, apply(_bce_logits_op, (x, target, pos_weight), {"reduction": reduction}))
+    values = apply(_bce_logits_op, (x, target, pos_weight), {"reduction": "none"}) * _fitting(weight, shape)
+    return reduced(as_dtype_of(of, values), reduction)
 
 
 # ---- distributions ------------------------------------------------------------------------------------------------------------
@@ -350,8 +365,11 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
     Shape: x, target (D...), which broadcast -> (), or (D...) for 'none'.
     Derivative: -g t; for t: g (log(t) + 1 - x).
     """
-    if isinstance(input, TensorBase) and input._array.dtype.kind == "c":
-        raise RuntimeError("kl_div: Complex inputs not supported: give log-probabilities")
+    errors.require_bool("kl_div", "log_target", 6, log_target)
+    for x in (input, target):
+        if isinstance(x, TensorBase) and x._array.dtype.kind in "biuc":
+            what = "Complex" if x._array.dtype.kind == "c" else "Integral"
+            raise RuntimeError(f"kl_div: {what} inputs not supported: give log-probabilities and probabilities as floats")
     batchmean = reduction == "batchmean" and size_average is None and reduce is None
     if reduction == "mean" and size_average is None and reduce is None:
         import warnings
@@ -377,6 +395,9 @@ def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool
     """
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("poisson_nll_loss", input=input, target=target)
+    errors.require_bool("poisson_nll_loss", "log_input", 3, log_input)
+    errors.require_bool("poisson_nll_loss", "full", 4, full)
+    errors.require_float("poisson_nll_loss", "eps", 5, eps)
     values = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
         counts = where(target > 1, target, 1.0)

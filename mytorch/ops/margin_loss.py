@@ -9,11 +9,12 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.grad_mode import by_example
+from mytorch.ops.activation import logsigmoid
 from mytorch.ops.autocast import full_precision, without_autocast
 from mytorch.ops.cross_entropy import check_tensors, chosen_reduction
 from mytorch.ops.elementwise import clamp_min, exp, log1p, minimum, sqrt, where
 from mytorch.ops.index import gather
-from mytorch.ops.loss import binary_cross_entropy_with_logits, reduced
+from mytorch.ops.loss import as_dtype_of, reduced
 from mytorch.ops.statistics import norm
 
 __mytorch__ = True
@@ -25,7 +26,10 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
     """log(1 + e^(-t x)) for targets t of 1 and -1. Derivative: -g t / (1 + e^(t x)) / n."""
     reduction = chosen_reduction(reduction, size_average, reduce)
     check_tensors("soft_margin_loss", input=input, target=target)
-    return reduced(log1p(exp(input * -target)), reduction)
+    values = log1p(exp(-(input * target)))
+    if values._array.shape != input._array.shape:
+        raise RuntimeError(f"output with shape {list(input._array.shape)} doesn't match the broadcast shape {list(values._array.shape)}")
+    return reduced(as_dtype_of(input, values), reduction)
 
 
 @full_precision
@@ -211,7 +215,8 @@ def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, siz
                                 reduce: bool | None = None, reduction: str = "mean") -> Any:
     """The mean over the classes of the binary cross entropy with logits, times weight (C). Shape: x, target (N, C)."""
     reduction = chosen_reduction(reduction, size_average, reduce)
-    check_tensors("multilabel_soft_margin_loss", input=input, target=target)
-    target = target if target.is_floating_point() else target.to(input.dtype)
-    values = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
-    return reduced(values.mean(-1), reduction)
+    check_tensors("multilabel_soft_margin_loss", input=input)
+    values = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))  # target (N, C), or what broadcasts with it
+    values = values if weight is None else values * weight
+    axis = input._array.ndim - 1
+    return reduced(values.sum(axis) / input._array.shape[axis], reduction)

@@ -77,7 +77,7 @@ def _projected(query: Any, key: Any, value: Any, in_proj_weight: Any, in_proj_bi
 
 def _heads(x: Any, batch: int, num_heads: int) -> Any:
     """(T, N, E) -> (N, heads, T, E / heads)."""
-    return permute(reshape(x, (x._array.shape[0], batch, num_heads, -1)), (1, 2, 0, 3))
+    return permute(reshape(x, (x._array.shape[0], batch, num_heads, x._array.shape[2] // num_heads)), (1, 2, 0, 3))
 
 
 def _static(x: Any, name: str, batch: int, num_heads: int, width: int) -> Any:
@@ -191,7 +191,7 @@ def multi_head_attention_forward(
     v = v if static_v is None else _static(static_v, "static_v", batch, num_heads, q._array.shape[3])
     if add_zero_attn:
         k, v = (cat([x, x.new_zeros((batch, num_heads, 1, x._array.shape[3]))], 2) for x in (k, v))
-    extra = biased + add_zero_attn  # keys at the end that no mask knows of
+    extra = biased + bool(add_zero_attn)  # keys at the end that no mask knows of
     if extra:
         attn_mask, padding = (None if m is None else pad(m, (0, extra)) for m in (attn_mask, padding))
     mask = _merged(attn_mask, padding, batch, num_heads)
@@ -203,7 +203,7 @@ def multi_head_attention_forward(
     else:
         y = scaled_dot_product_attention(q, k, v, mask, dropout_p, causal)
     joined = reshape(permute(y, (2, 0, 1, 3)), (rows * batch, embed_dim_to_check))  # (N, heads, L, E / heads) -> (L * N, E)
-    y = reshape(linear_function(joined, out_proj_weight, out_proj_bias), (rows, batch, -1))
+    y = reshape(linear_function(joined, out_proj_weight, out_proj_bias), (rows, batch, out_proj_weight._array.shape[0]))
     if batched:
         return y, weights
     return squeeze(y, 1), None if weights is None else squeeze(weights, 0)

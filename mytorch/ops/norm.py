@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.backends import kernel
 from mytorch.engine_state import state
 from mytorch.grad_mode import no_grad
 from mytorch.ops.autocast import get_casting, in_float32
-from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, Op, apply, bump, cast, narrowed, put_out, require_tensor, widened
+from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, Op, apply, bump, cast, narrowed, put_out, require_tensor, result_dtype, widened
 from mytorch.ops.elementwise import add, copy_, div, mul, pow, rsqrt, square  # noqa: A004 - torch's names
 from mytorch.ops.pool import avg_pool2d
 from mytorch.ops.shape import pad, reshape
@@ -276,6 +276,7 @@ def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, 
     Source: Ba, Kiros, Hinton 2016, eq. 3-4, arXiv:1607.06450
     """
     shape = check_normalized("layer_norm", input, normalized_shape, weight, bias)
+    errors.require_float("layer_norm", "eps", 5, eps)
     return apply(layer_norm_op, (input, weight, bias), {"shape": shape, "eps": eps})[0]
 
 
@@ -328,9 +329,13 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
     Derivative: dx = (g' - xhat * mean(g' * xhat)) / rms,  g' = g * weight.
     Source: Zhang, Sennrich 2019, arXiv:1910.07467
     """
+    require_tensor("rms_norm", input)
+    if weight is not None and weight.dtype is not input.dtype and input._array.dtype.kind in "fcV":
+        common = result_dtype(input._array, weight._array)  # computed in the wider dtype, returned in the input's
+        return rms_norm(input.to(common), normalized_shape, weight.to(common), eps).to(input.dtype)
     shape = check_normalized("rms_norm", input, normalized_shape, weight, None)
-    if eps is None:
-        eps = dtypes.finfo(input.dtype).eps
+    eps = dtypes.finfo(input.dtype).eps if eps is None else eps
+    errors.require_float("rms_norm", "eps", 4, eps)
     if input.is_complex():
         return _rms_norm_plain(input, weight, None, None, shape=shape, eps=eps)
     return apply(_rms_norm_op, (input, weight), {"shape": shape, "eps": eps})[0]
@@ -416,6 +421,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     Source: Wu, He 2018, arXiv:1803.08494
     """
     require_tensor("group_norm", input)
+    errors.require_float("group_norm", "eps", 5, eps)
     shape = input._array.shape
     if len(shape) < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {len(shape)}")
@@ -442,6 +448,8 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     Source: Ulyanov, Vedaldi, Lempitsky 2016, arXiv:1607.08022
     """
     require_tensor("instance_norm", input)
+    errors.require_float("instance_norm", "momentum", 7, momentum)
+    errors.require_float("instance_norm", "eps", 8, eps)
     shape = input._array.shape
     if not use_input_stats:
         if running_mean is None or running_var is None:
@@ -483,10 +491,7 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
 
 
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Any:  # noqa: A002
-    """Divide by the p-norm along a dimension: y = x / max(||x||_p, eps).
-
-    Shape: any, kept.
-    """
+    """Divide by the p-norm along a dimension: y = x / max(||x||_p, eps). Shape: any, kept."""
     require_tensor("normalize", input)
     y = div(input, input.norm(p, dim, keepdim=True).clamp_min(eps))
     return y if out is None else put_out(y, out)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import dtypes, errors
 from mytorch.autograd_engine import requires_grad, state
 from mytorch.backends import kernel
 from mytorch.ops.autocast import full_precision, get_casting, in_float32
@@ -301,6 +301,7 @@ def _geometry(function: str, x: Any, window: dict[str, Ints], ceil_mode: bool) -
 def _max_pool(function: str, dims: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
               return_indices: bool) -> Any:
     require_tensor(function, x)
+    errors.require_bool(f"{function}_with_indices" if return_indices else function, "ceil_mode", 6, ceil_mode)
     window = _window(f"{function}_with_indices" if return_indices else function, dims, kernel_size, stride, padding, dilation)
     x, added = batched(function, x, dims)
     geometry = _geometry(function, x, window, ceil_mode)
@@ -370,8 +371,16 @@ def max_pool3d_with_indices(input: Any, kernel_size: Any, stride: Any = None, pa
 def _avg_pool(function: str, dims: int, x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool,
               override: int | None) -> Any:
     require_tensor(function, x)
+    errors.require_bool(function, "ceil_mode", 5, ceil_mode)
+    errors.require_bool(function, "count_include_pad", 6, include_pad)
+    if override is not None:
+        errors.require_int(function, "divisor_override", 7, override)
     window = _window(function, dims, kernel_size, stride, padding, 1)
+    if dims == 2 and x._array.ndim < 3:
+        raise errors.dim_error(-3, x._array.ndim)
     x, added = batched(function, x, dims)
+    if dims == 3 and any(n < k for n, k in zip(x._array.shape[2:], window["kernel_size"])):
+        raise RuntimeError(f"{function}: input image {list(x._array.shape[2:])} smaller than kernel size {list(window['kernel_size'])}")
     geometry: dict[str, Any] = _geometry(function, x, window, ceil_mode)
     if override == 0:
         raise RuntimeError("divisor must be not zero")

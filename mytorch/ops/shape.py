@@ -18,7 +18,7 @@ from mytorch.ops.views import (
     as_strided, as_strided_, as_strided_op, basic_op, broadcast_shapes, broadcast_tensors, broadcast_to, diagonal, diagonal_op,
     expand, expand_as, expand_op, flatten, fold_op, matrix_transpose, movedim, narrow, paste_diagonal_op, paste_op, permute,
     permute_op, ravel, refuse_overlap, reshape, reshape_as, reshape_op, reversed_dims, select, shape_of, size_error, sizes_of,
-    squeeze, squeeze_, strided_paste_op, sum_to, t, t_, transpose, transpose_, unflatten, unfold, unfold_op, unsqueeze,
+    squeeze, squeeze_, strided_paste_op, sum_to, swapaxes, t, t_, transpose, transpose_, unflatten, unfold, unfold_op, unsqueeze,
     unsqueeze_, view, view_as, zeros_for,
 )
 from mytorch.ops.joining import (
@@ -283,6 +283,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     """
     require_tensor("pad", input)
     ndim = input._array.ndim
+    if not isinstance(pad, (tuple, list)):
+        raise errors.type_error("pad", "pad", 2, "tuple of ints", pad)
+    for i, n in enumerate(pad):
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"pad(): argument 'pad' (position 2) must be tuple of ints, but found element of type {type(n).__name__} at pos {i}")
     if len(pad) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if len(pad) > 2 * ndim:
@@ -293,9 +298,12 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         widths = tuple(reversed(pairs + [(0, 0)] * (ndim - len(pairs))))
         if any(n + a + b < 0 for n, (a, b) in zip(input._array.shape, widths, strict=True)):
             raise RuntimeError(f"The input size {list(input._array.shape)} with padding {list(pad)} resulted in a negative output size")
+        if value is not None and not isinstance(value, complex):
+            errors.require_float("pad", "value", 4, value)
         return apply(pad_op, (input,), {"widths": widths, "value": 0.0 if value is None else value})
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}: expected 'constant', 'reflect', 'replicate' or 'circular'")
+    _check_image(input, len(pairs), mode)
     y = input
     if get_casting() is not None and (mode == "replicate" or (mode == "reflect" and len(pairs) < 3)):
         y, = in_float32(input)
@@ -304,6 +312,22 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             d = ndim - 1 - i
             y = y.index_select(d, _pad_places(y._array.shape[d], before, after, mode, y))
     return y
+
+
+def _check_image(x: Any, dims: int, mode: str) -> None:
+    """Can the last `dims` dimensions be reflected or replicated? There must be one or two more, and numbers in them."""
+    shape = list(x._array.shape)
+    if len(shape) not in (dims + 1, dims + 2) or dims not in (1, 2, 3):
+        raise NotImplementedError(f"Padding size {2 * dims} is not supported for {len(shape)}D input tensor.\nSupported combinations for "
+                                  "non-constant padding: 2 widths for 2D or 3D input, 4 for 3D or 4D, 6 for 4D or 5D")
+    if mode == "circular":
+        return
+    if 0 in shape[len(shape) - dims - 1:]:
+        raise RuntimeError(f"Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
+                           f"for input, but got: {shape}")
+    if x._array.dtype.kind == "b":
+        kind = "reflection" if mode == "reflect" else "replication"
+        raise NotImplementedError(f'"{kind}_pad{dims}d" not implemented for \'Bool\'')
 
 
 def constant_pad_nd(input: Any, pad: Sequence[int], value: float = 0) -> Any:  # noqa: A002

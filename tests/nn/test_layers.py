@@ -214,7 +214,7 @@ def test_a_small_network_learns():
         (lambda: nn.Embedding(3, 2, padding_idx=3), AssertionError, "Padding_idx must be within num_embeddings"),
         (lambda: nn.Embedding(3, 2, _weight=mytorch.ones(2, 2)), AssertionError, "Shape of weight does not match"),
         (lambda: nn.Embedding.from_pretrained(mytorch.ones(3)), AssertionError, "expected to be 2-dimensional"),
-        (lambda: nn.Unflatten("a", (2,)), TypeError, "dim an int"),
+        (lambda: nn.Unflatten("a", ("b",)), TypeError, "element of type str"),
         (lambda: nn.BatchNorm2d(3)(mytorch.ones(2, 3)), ValueError, "expected 4D input (got 2D input)"),
         (lambda: nn.BatchNorm1d(3)(mytorch.ones(3)), ValueError, "expected 2D or 3D input (got 1D input)"),
         (lambda: nn.InstanceNorm1d(3, affine=True)(mytorch.ones(2, 4, 5)), ValueError, "to match num_features (3), but got: 4"),

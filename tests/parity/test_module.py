@@ -37,6 +37,21 @@ m.add_module('forward', None)
 do('m.weight = 3')
 do('m.weight = T.ones(2)')
 do('m.weight = None') or m.weight
+do('bn.scratch = nn.Buffer(T.zeros(3))') or (list(bn.state_dict()), list(bn._buffers))
+do('bn.scratch = T.zeros(5)') or (list(bn.state_dict()), list(bn._buffers))
+do('bn.mean = nn.Buffer(T.zeros(3), persistent=False)') or (list(bn.state_dict()), list(bn._buffers))
+do('p = nn.Parameter(T.ones(2)); p.foo = 3; q = copy.deepcopy(p)') or hasattr(q, 'foo')
+nn.Buffer(nn.Parameter(T.ones(2)))
+m.type(T.int64)
+type(m.load_state_dict(m.state_dict())).__name__
+nn.factory_kwargs({})
+nn.factory_kwargs(None)
+sorted(nn.factory_kwargs({'device': 'cpu', 'dtype': T.float64}).items())
+sorted(nn.factory_kwargs({'dtype': T.float64, 'memory_format': T.channels_last}).items())
+nn.factory_kwargs({'factory_kwargs': {'dtype': T.float64}, 'device': 'cpu'})
+nn.factory_kwargs({'factory_kwargs': {'dtype': T.float64}, 'dtype': T.float32})
+nn.factory_kwargs({'factory_kwargs': {'bad': 1}})
+nn.factory_kwargs({'bad': 1})
 do('m.weight = R()')
 do('s.foo = m; s.foo = 3')
 do('s.foo = m; s.foo = None') or s
@@ -269,10 +284,17 @@ def test_expression_has_torchs_outcome(expression: str) -> None:
     assert_same(scenario)
 
 
-def test_every_public_method_of_torchs_module_is_there_or_known_to_be_missing() -> None:
-    without_meaning_here = {"ipu", "mtia", "xpu"}
+def test_every_public_method_of_torchs_module_is_there() -> None:
     names = {name for name in dir(torch.nn.Module) if not name.startswith("_")}
-    assert {name for name in names if not hasattr(mytorch.nn.Module, name)} == without_meaning_here
+    assert not {name for name in names if not hasattr(mytorch.nn.Module, name)}
+
+
+@pytest.mark.parametrize("name", ["xpu", "ipu", "mtia"])
+def test_devices_that_are_not_there_are_named(name: str) -> None:
+    with pytest.raises(NotImplementedError, match=f"device '{name}'"):
+        getattr(mytorch.nn.Linear(1, 1), name)()
+    with pytest.raises(NotImplementedError, match=f"device '{name}:1'"):
+        getattr(mytorch.nn.Linear(1, 1), name)(1)
 
 
 def test_module_survives_pickling() -> None:
@@ -281,3 +303,23 @@ def test_module_survives_pickling() -> None:
     copied = pickle.loads(pickle.dumps(s))
     assert repr(copied) == repr(s)
     assert repr(copied.state_dict()) == repr(s.state_dict())
+
+
+def shared(T: Any, module: Any) -> list[bool]:
+    return [t.is_shared() for t in (*module.parameters(), *module.buffers())]
+
+
+def test_a_module_shares_its_memory_as_torchs() -> None:
+    def scenario(T: Any) -> Any:
+        _, Norm, _ = layers(T)
+        network = T.nn.Sequential(Norm(2), T.nn.Linear(2, 1, dtype=T.float64))
+        T.nn.init.ones_(network[1].weight)
+        network[0].weight.grad = T.ones(2)
+        optimizer = T.optim.SGD(network[:1].parameters(), lr=0.5)
+        before = shared(T, network)
+        same = network.share_memory() is network
+        optimizer.step()  # the Parameters are the same objects
+        return [before, same, shared(T, network), network[0].weight, network[0].weight.grad.is_shared(), network[1].weight,
+                shared(T, copy.deepcopy(network))]
+
+    assert_same(scenario)

@@ -269,6 +269,39 @@ def full_backward_hook_returns_too_many(T: Any) -> Any:
     m(x).sum().backward()
 
 
+def full_backward_hook_returns_a_list(T: Any) -> Any:
+    m, x = one_layer(T)
+    m.register_full_backward_hook(lambda mod, gi, go: [gi[0] * 2])
+    m(x).sum().backward()
+    return x.grad
+
+
+def full_backward_hook_returns_a_number(T: Any) -> Any:
+    m, x = one_layer(T)
+    m.register_full_backward_hook(lambda mod, gi, go: 3)
+    try:
+        m(x).sum().backward()
+    except TypeError:
+        return "TypeError"
+
+
+def full_backward_pre_hook_returns_a_list(T: Any) -> Any:
+    m, x = one_layer(T)
+    m.register_full_backward_pre_hook(lambda mod, go: [go[0] * 2])
+    m(x).sum().backward()
+    return x.grad
+
+
+def public_and_private_state_dict_hooks_are_told_apart(T: Any) -> Any:
+    m, _ = one_layer(T)
+
+    def hook(*args: Any) -> None:
+        pass
+
+    m.register_state_dict_post_hook(hook)
+    return m._register_state_dict_hook(hook)
+
+
 def full_backward_pre_hook_returns_too_many(T: Any) -> Any:
     m, x = one_layer(T)
     m.register_full_backward_pre_hook(lambda mod, go: (go[0], go[0]))
@@ -374,6 +407,8 @@ SCENARIOS = [
     extra_state_of_a_module_that_has_none, loading_sees_the_version_that_was_saved, registration_hooks_see_every_name,
     full_backward_hook_sees_both_gradients, full_backward_hooks_replace_gradients, full_backward_hook_without_input_gradient,
     full_backward_hook_returns_a_gradient_that_nobody_takes, full_backward_hook_of_many_inputs_and_outputs,
+    full_backward_hook_returns_a_list, full_backward_hook_returns_a_number, full_backward_pre_hook_returns_a_list,
+    public_and_private_state_dict_hooks_are_told_apart,
     full_backward_hook_returns_too_many, full_backward_pre_hook_returns_too_many, full_backward_hooks_of_nested_modules,
     full_backward_hook_of_a_dict_output, full_backward_hook_without_a_graph, full_backward_hook_runs_in_each_backward,
     full_backward_hook_lets_second_derivatives_through, global_backward_hooks, two_kinds_of_backward_hooks,

@@ -1,9 +1,10 @@
-"""nn.utils against torch's: parametrizations, spectral and weight normalisation, pruning, fusion, layers without initial weights."""
+"""nn.utils against torch's: parametrizations, spectral and weight normalisation, fusion, layers without initial weights."""
 
 from __future__ import annotations
 
 import copy
 import importlib
+import io
 
 import numpy as np
 import pytest
@@ -14,66 +15,8 @@ import mytorch.optim
 
 torch = pytest.importorskip("torch")
 
+from tests.parity.nn_scenarios import LIBS, module_of, passes, same_numbers  # noqa: E402
 from tests.parity.outcome import assert_same, outcome  # noqa: E402
-
-LIBS = (mytorch, torch)
-
-
-def module_of(T, name):
-    return importlib.import_module(f"{T.__name__}.nn.utils.{name}")
-
-
-def numbers(value):
-    """Tensors as arrays, through dicts and sequences."""
-    if hasattr(value, "detach"):
-        return value.detach().numpy().copy()
-    if isinstance(value, dict):
-        return {key: numbers(item) for key, item in value.items()}
-    return [numbers(item) for item in value] if isinstance(value, (tuple, list)) else value
-
-
-def same_numbers(scenario, rtol=1e-4, atol=1e-5):
-    """A nested result with the same names, and values within rounding, in both libraries."""
-    def compare(a, b, path):
-        if isinstance(b, dict):
-            assert list(a) == list(b), path
-            for key in b:
-                compare(a[key], b[key], f"{path}.{key}")
-        elif isinstance(b, list):
-            assert len(a) == len(b), path
-            for i, (x, y) in enumerate(zip(a, b, strict=True)):
-                compare(x, y, f"{path}.{i}")
-        elif isinstance(b, np.ndarray):
-            assert a.dtype == b.dtype and a.shape == b.shape, path
-            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=path)
-        else:
-            assert a == b, path
-
-    results = []
-    for T in LIBS:
-        T.manual_seed(0)
-        results.append(numbers(scenario(T)))
-    compare(*results, "result")
-
-
-def grads(module):
-    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
-
-
-def passes(T, module, shape, steps=3):
-    """Some steps of training and a pass in evaluation: outputs, gradients, state."""
-    optimizer = T.optim.SGD(module.parameters(), lr=0.1)
-    seen = []
-    for i in range(steps):
-        x = T.tensor(np.random.default_rng(i).standard_normal(shape).astype(np.float32))
-        optimizer.zero_grad()
-        y = module(x)
-        y.square().sum().backward()
-        seen += [y, grads(module)]
-        optimizer.step()
-    module.eval()
-    return [*seen, module(x), dict(module.state_dict())]
-
 
 LAYERS = [("Linear", (4, 3), (2, 4)), ("Linear", (3, 4), (2, 3)), ("Conv2d", (2, 4, 3), (1, 2, 5, 5)), ("ConvTranspose2d", (2, 3, 2), (1, 2, 3, 3)),
           ("Conv1d", (2, 2, 3), (2, 2, 5))]
@@ -119,6 +62,48 @@ def test_spectral_norm_loads_its_checkpoint():
         return [len(result.missing_keys), state._metadata[""]["spectral_norm"], a.eval()(x), b.eval()(x)]
 
     same_numbers(loaded)
+
+
+def without_v(T, layer, sigma, version=False):
+    """A checkpoint as it was before v was saved: the normalised weight in its place."""
+    state = layer.state_dict()
+    state["weight"] = state["weight_orig"] / sigma
+    del state["weight_v"]
+    if not version:
+        del state._metadata[""]["spectral_norm"]
+    return state
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True to a scalar:UserWarning")
+@pytest.mark.parametrize(("kind", "args", "shape"), [("Linear", (3, 2), (1, 3)), ("Conv2d", (3, 2, 2), (1, 3, 2, 2)), ("Linear", (4, 4), (2, 4))])
+def test_spectral_norm_loads_checkpoints_from_before_v_was_saved(kind, args, shape):
+    def loaded(T):
+        layer = T.nn.utils.spectral_norm(getattr(T.nn, kind)(*args))
+        keys = layer.load_state_dict(without_v(T, layer, 2.5))
+        return [list(keys), layer.eval()(T.ones(shape)), layer.weight_u.norm()]
+
+    same_numbers(loaded, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True to a scalar:UserWarning")
+@pytest.mark.parametrize("name", ["weight", "weight_orig", "weight_u"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_old_spectral_checkpoint_with_a_part_missing_is_as_torchs(name, strict):
+    def scenario(T):
+        layer = T.nn.utils.spectral_norm(T.nn.Linear(3, 2))
+        state = without_v(T, layer, 2.5)
+        del state[name]
+        return layer.load_state_dict(state, strict=strict)
+
+    assert_same(scenario)
+
+
+def test_a_new_spectral_checkpoint_without_v_is_refused_as_by_torch():
+    def scenario(T):
+        layer = T.nn.utils.spectral_norm(T.nn.Linear(3, 2))
+        return layer.load_state_dict(without_v(T, layer, 2.5, version=True))
+
+    assert_same(scenario)
 
 
 @pytest.mark.parametrize("scenario", [
@@ -298,6 +283,13 @@ def test_impossible_requests_raise_as_in_torch(act):
     assert_same(lambda T: act(module_of(T, "parametrize"), T))
 
 
+def test_a_parametrized_module_refuses_to_be_saved_whole():
+    for T in LIBS:
+        layer = module_of(T, "parametrizations").orthogonal(T.nn.Linear(2, 2))
+        with pytest.raises(RuntimeError, match="only supported through state_dict"):
+            T.save(layer, io.BytesIO())
+
+
 def test_a_parametrized_module_refuses_to_pickle():
     import pickle
     for T in LIBS:
@@ -368,102 +360,6 @@ def test_an_orthogonal_weight_is_orthogonal_and_can_be_assigned_to(orthogonal_ma
 ])
 def test_impossible_parametrizations_raise_as_in_torch(act):
     assert_same(lambda T: act(module_of(T, "parametrizations"), T))
-
-
-# ---- prune ---------------------------------------------------------------------------------------------------------------------
-
-PRUNINGS = [
-    lambda R, m, T: R.identity(m, "weight"),
-    lambda R, m, T: R.l1_unstructured(m, "weight", 0.3),
-    lambda R, m, T: R.l1_unstructured(m, "weight", 5),
-    lambda R, m, T: R.l1_unstructured(m, "weight", 0),
-    lambda R, m, T: R.l1_unstructured(m, "weight", 0.5, importance_scores=T.arange(12.0).view(3, 4)),
-    lambda R, m, T: R.random_unstructured(m, "weight", 0.4),
-    lambda R, m, T: R.random_structured(m, "weight", 0.5, 1),
-    lambda R, m, T: R.random_structured(m, "weight", 1, 0),
-    lambda R, m, T: R.ln_structured(m, "weight", 1, 2, 0),
-    lambda R, m, T: R.ln_structured(m, "weight", 0.5, 1, -1),
-    lambda R, m, T: R.ln_structured(m, "weight", 0.5, float("inf"), 1),
-    lambda R, m, T: R.custom_from_mask(m, "weight", T.tensor([[1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 1, 0]])),
-]
-
-
-@pytest.mark.parametrize("act", PRUNINGS, ids=range(len(PRUNINGS)))
-def test_pruning_chooses_trains_and_is_removed_as_torchs(act):
-    def scenario(T):
-        R, layer = module_of(T, "prune"), T.nn.Linear(4, 3)  # noqa: N806
-        assert act(R, layer, T) is layer
-        shown = [R.is_pruned(layer), R.is_pruned(T.nn.Sequential(layer)), [n for n, _ in layer.named_parameters()],
-                 [n for n, _ in layer.named_buffers()]]
-        trained = passes(T, layer, (2, 4))
-        R.remove(layer, "weight")
-        return [shown, trained, R.is_pruned(layer), dict(layer.state_dict()), isinstance(layer.weight, T.nn.Parameter)]
-
-    same_numbers(scenario)
-
-
-@pytest.mark.parametrize("second", range(len(PRUNINGS)))
-@pytest.mark.parametrize("first", [1, 6, 8])
-def test_a_second_pruning_takes_from_what_is_left(first, second):
-    def scenario(T):
-        R, layer = module_of(T, "prune"), T.nn.Linear(4, 3)  # noqa: N806
-        for i in (first, second):
-            PRUNINGS[i](R, layer, T)
-        hook = next(iter(layer._forward_pre_hooks.values()))
-        return [layer.weight_mask, [type(method).__name__ for method in hook], layer.weight, len(hook)]
-
-    same_numbers(scenario)
-
-
-def test_global_pruning_takes_the_smallest_of_all():
-    def scenario(T):
-        R, net = module_of(T, "prune"), T.nn.Sequential(T.nn.Conv2d(1, 2, 3), T.nn.Flatten(), T.nn.Linear(8, 3))  # noqa: N806
-        R.global_unstructured([(net[0], "weight"), (net[2], "weight")], R.L1Unstructured, amount=0.4)
-        R.global_unstructured([(net[0], "weight"), (net[2], "weight"), (net[2], "bias")], R.RandomUnstructured, amount=7)
-        return [dict(net.state_dict()), net(T.ones(1, 1, 4, 4))]
-
-    same_numbers(scenario)
-
-
-def test_a_tensor_can_be_pruned_alone():
-    def scenario(T):
-        R, t = module_of(T, "prune"), T.tensor([[3.0, 1.0, -2.0], [0.5, -4.0, 0.1]])  # noqa: N806
-        return [R.L1Unstructured(2).prune(t), R.LnStructured(1, 1, 0).prune(t), R.L1Unstructured(2).prune(t, importance_scores=-t),
-                R.L1Unstructured(1).prune(t, default_mask=T.tensor([[1.0, 0, 1], [1, 1, 1]])), R.RandomStructured(0.5, 1).prune(t)]
-
-    same_numbers(scenario)
-
-
-@pytest.mark.parametrize("act", [
-    lambda R, m, T: R.l1_unstructured(m, "weight", 1.5),
-    lambda R, m, T: R.l1_unstructured(m, "weight", -1),
-    lambda R, m, T: R.l1_unstructured(m, "weight", 100),
-    lambda R, m, T: R.l1_unstructured(m, "weight", "a"),
-    lambda R, m, T: R.l1_unstructured(m, "nope", 1),
-    lambda R, m, T: R.l1_unstructured(m, "weight", 1, importance_scores=T.ones(2)),
-    lambda R, m, T: R.ln_structured(m, "bias", 1, 2, 0),
-    lambda R, m, T: R.ln_structured(m, "weight", 1, 2, 5),
-    lambda R, m, T: R.random_structured(m, "weight", 9, 0),
-    lambda R, m, T: R.custom_from_mask(m, "weight", T.ones(2)),
-    lambda R, m, T: R.remove(m, "weight"),
-    lambda R, m, T: R.global_unstructured(m, R.L1Unstructured, amount=2),
-    lambda R, m, T: R.global_unstructured([(m, "weight")], R.L1Unstructured, amount=2, importance_scores=3),
-    lambda R, m, T: R.global_unstructured([(m, "weight")], R.CustomFromMask, mask=T.ones(12)),
-    lambda R, m, T: R.PruningContainer().add_pruning_method(3),
-    lambda R, m, T: R.BasePruningMethod(),
-    lambda R, m, T: R.L1Unstructured(2).prune(T.ones(4), importance_scores=T.ones(3)),
-])
-def test_impossible_prunings_raise_as_in_torch(act):
-    assert_same(lambda T: act(module_of(T, "prune"), T.nn.Linear(4, 3), T))
-
-
-def test_a_refused_pruning_leaves_the_module_as_it_was():
-    for T in LIBS:
-        layer = T.nn.Linear(4, 3)
-        weight = layer.weight
-        with pytest.raises(ValueError, match="amount=100"):
-            module_of(T, "prune").l1_unstructured(layer, "weight", 100)
-        assert layer.weight is weight and sorted(layer.state_dict()) == ["bias", "weight"]
 
 
 # ---- fusion, layers without values, memory formats ------------------------------------------------------------------------------

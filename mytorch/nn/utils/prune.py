@@ -194,27 +194,40 @@ class Identity(BasePruningMethod):
         return super().apply(module, name)
 
 
-class RandomUnstructured(BasePruningMethod):
+class _Unstructured(BasePruningMethod):
+    """Prunes single entries: those whose scores are largest, or smallest."""
+
+    PRUNING_TYPE = "unstructured"
+    _largest: bool
+
+    def __init__(self, amount: float) -> None:
+        _validate_pruning_amount_init(amount)
+        self.amount = amount
+
+    def _scores(self, t: Any) -> Any:
+        raise NotImplementedError
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        """Zeros at the entries pruned, elsewhere the mask there was."""
+        count = _number_to_prune(self.amount, t.numel())
+        mask = default_mask.clone()
+        if count:
+            places = topk(self._scores(t).reshape(-1), k=count, largest=self._largest).indices
+            mask.view(-1)[places] = 0
+        return mask
+
+
+class RandomUnstructured(_Unstructured):
     """Prunes entries at random.
 
     Args:
         amount: how many entries, or which share of them if a float.
     """
 
-    PRUNING_TYPE = "unstructured"
+    _largest = True
 
-    def __init__(self, amount: float) -> None:
-        _validate_pruning_amount_init(amount)
-        self.amount = amount
-
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        """Zeros where as many random numbers are largest."""
-        count = _number_to_prune(self.amount, t.numel())
-        mask = default_mask.clone()
-        if count:
-            places = topk(rand_like(t).view(-1), k=count).indices
-            mask.view(-1)[places] = 0
-        return mask
+    def _scores(self, t: Any) -> Any:
+        return rand_like(t)
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float) -> BasePruningMethod:  # type: ignore[override]
@@ -222,7 +235,7 @@ class RandomUnstructured(BasePruningMethod):
         return super().apply(module, name, amount=amount)
 
 
-class L1Unstructured(BasePruningMethod):
+class L1Unstructured(_Unstructured):
     """Prunes the entries of the smallest magnitude.
 
     Args:
@@ -230,20 +243,10 @@ class L1Unstructured(BasePruningMethod):
     Source: Han et al. 2015, arXiv:1506.02626
     """
 
-    PRUNING_TYPE = "unstructured"
+    _largest = False
 
-    def __init__(self, amount: float) -> None:
-        _validate_pruning_amount_init(amount)
-        self.amount = amount
-
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        """Zeros at the smallest magnitudes."""
-        count = _number_to_prune(self.amount, t.numel())
-        mask = default_mask.clone()
-        if count:
-            places = topk(t.abs().reshape(-1), k=count, largest=False).indices
-            mask.view(-1)[places] = 0
-        return mask
+    def _scores(self, t: Any) -> Any:
+        return t.abs()
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float, importance_scores: Any = None) -> BasePruningMethod:  # type: ignore[override]

@@ -112,19 +112,31 @@ class SpectralNormStateDictHook:
 
 
 class SpectralNormLoadStateDictPreHook:
-    """Refuses checkpoints from before the vector v was saved."""
+    """Finds the vector v for checkpoints from before it was saved, which hold the normalised weight W / sigma instead.
+
+    v is the solution of W v = u of least norm, by the pseudo-inverse, scaled so that u^T W v is that sigma.
+    """
 
     def __init__(self, fn: SpectralNorm) -> None:
         self.fn = fn
 
     def __call__(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], strict: bool, missing_keys: list[str],
                  unexpected_keys: list[str], error_msgs: list[str]) -> None:
-        version = local_metadata.get("spectral_norm", {}).get(f"{self.fn.name}.version")
         key = prefix + self.fn.name
-        parts = [f"{key}{suffix}" in state_dict for suffix in ("_orig", "", "_u", "_v")]
-        if version is None and parts == [True, True, True, False]:
-            raise NotImplementedError(f"this checkpoint was saved before torch 1.0.1: it holds {key}_u but no {key}_v, which is not "
-                                      "supported; load it in torch, and save it there anew")
+        version = local_metadata.get("spectral_norm", {}).get(f"{self.fn.name}.version")
+        has_v = all(f"{key}{suffix}" in state_dict for suffix in ("_orig", "_u", "_v")) and key not in state_dict
+        if (version is not None and version >= 1) or has_v:
+            return
+        absent = [f"{key}{suffix}" for suffix in ("_orig", "", "_u") if f"{key}{suffix}" not in state_dict]
+        if absent:
+            missing_keys.extend(absent if strict else [])
+            return
+        with no_grad():
+            original, u = state_dict[f"{key}_orig"], state_dict[f"{key}_u"]
+            sigma = (original / state_dict.pop(key)).mean()
+            matrix = self.fn.reshape_weight_to_matrix(original)
+            v = matrix.pinverse().mv(u)
+            state_dict[f"{key}_v"] = v * (sigma / u.dot(matrix.mv(v)))
 
 
 def spectral_norm(module: M, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None) -> M:
