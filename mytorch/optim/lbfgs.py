@@ -97,7 +97,9 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             d = self._direction(state, grad, group["history_size"])
             slope = float(grad @ d)
-            t = as_number(group["lr"]) * (min(1.0, 1.0 / float(np.abs(grad).sum())) if state["n_iter"] == 1 else 1.0)
+            t = as_number(group["lr"])
+            if state["n_iter"] == 1:  # nothing is known of the curvature: a short step
+                t *= min(1.0, 1.0 / float(np.abs(grad).sum()))
             state.update(prev_flat_grad=_wrap(grad), prev_loss=loss, d=_wrap(d), t=t)
             if slope > -group["tolerance_change"]:  # no way down that arithmetic could see
                 break
@@ -120,15 +122,15 @@ class LBFGS(Optimizer):
     def _direction(self, state: dict[str, Any], grad: Array, history_size: int) -> Array:
         """-H g, after the last step has joined the history."""
         if state["n_iter"] == 1:
-            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
+            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return -grad
         y = grad - state["prev_flat_grad"]._array
         s = state["d"]._array * state["t"]
         ys = float(y @ s)
         if ys > 1e-10:
-            for name, value in (("old_dirs", _wrap(y)), ("old_stps", _wrap(s)), ("ro", 1.0 / ys)):
+            for name, value in (("old_dirs", _wrap(y)), ("old_stps", _wrap(s)), ("ro", _number(1.0 / ys, y))):
                 state[name] = [*state[name], value][-history_size:]
-            state["H_diag"] = ys / float(y @ y)
+            state["H_diag"] = _number(ys / float(y @ y), y)
         pairs = [(y._array, s._array, float(ro)) for y, s, ro in zip(state["old_dirs"], state["old_stps"], state["ro"])]
         q = -grad
         weights = []
@@ -174,6 +176,11 @@ class LBFGS(Optimizer):
             p._array += t * d[start:start + size].reshape(p._array.shape)
             start += size
             bump(p)
+
+
+def _number(value: float, like: Array) -> Tensor:
+    """A 0-d Tensor of the array's dtype, as torch's checkpoints keep it."""
+    return _wrap(np.asarray(value, like.dtype))
 
 
 def _largest(x: Array) -> float:

@@ -9,14 +9,12 @@ import numpy as np
 
 from mytorch import dtypes
 from mytorch.autograd_engine import no_grad
-from mytorch.optim.optimizer import Optimizer, as_number, check_options
-from mytorch.tensor import _wrap
+from mytorch.optim.optimizer import Optimizer, as_number
+from mytorch.tensor import Tensor, _wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
-
-    from mytorch.tensor import Tensor
 
     Array = np.ndarray[Any, Any]
 
@@ -70,7 +68,8 @@ class Muon(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95, nesterov: bool = True,
                  ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315), eps: float = 1e-7, ns_steps: int = 5,
                  adjust_lr_fn: str | None = None) -> None:
-        check_options({"lr": lr})
+        if isinstance(lr, Tensor) and lr.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
         for name, value in (("Learning rate", as_number(lr)), ("momentum", momentum), ("weight decay", weight_decay)):
             if not value >= 0.0:
                 raise ValueError(f"{name} should be >= 0 but is: {value}")

@@ -64,16 +64,18 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(step)
     def hooked(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
-        if self._optimizer_step_pre_hooks or _global_pre_hooks:
-            for hook in (*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()):
+        own = getattr(self, "_optimizer_step_pre_hooks", {})  # a subclass around another optimizer may never have called __init__
+        if own or _global_pre_hooks:
+            for hook in (*_global_pre_hooks.values(), *own.values()):
                 result = hook(self, args, kwargs)
                 if result is not None:
                     if not (isinstance(result, tuple) and len(result) == 2):
                         raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
                     args, kwargs = result
         loss = step(*args, **kwargs)
-        if self._optimizer_step_post_hooks or _global_post_hooks:
-            for hook in (*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()):
+        own = getattr(self, "_optimizer_step_post_hooks", {})
+        if own or _global_post_hooks:
+            for hook in (*own.values(), *_global_post_hooks.values()):
                 hook(self, args, kwargs)
         return loss
 
@@ -99,7 +101,7 @@ class Optimizer:
     Raises:
         TypeError: if `params` is a Tensor, or holds anything but Tensors.
         ValueError: if it is empty, or a Tensor is not a leaf, or is in two groups.
-        NotImplementedError: for differentiable=True and capturable=True. foreach and fused change no number and are accepted.
+        NotImplementedError: for differentiable=True. foreach, fused and capturable change no number and are accepted.
     """
 
     _counters: tuple[str, ...] = ("step",)  # the state that has no number per weight, and so no dtype of the parameter
@@ -288,7 +290,7 @@ class Optimizer:
             if p is None:
                 state[number] = value
             else:
-                state[p] = {name: _load_value(name, v, p) for name, v in value.items()}
+                state[p] = {name: self._load_value(name, v, p) for name, v in value.items()}
         for new, old in zip(groups, self.param_groups):
             new["params"] = old["params"]
             if "param_names" in old:
@@ -296,6 +298,17 @@ class Optimizer:
         self.__setstate__({"state": state, "param_groups": _copied_options(groups)})
         for hook in list(self._optimizer_load_state_dict_post_hooks.values()):
             hook(self)
+
+    def _load_value(self, name: str, value: Any, p: Tensor) -> Any:
+        if name == "step":  # kept as it was: the dtype of the parameter may be too small for the count
+            return value.clone() if isinstance(value, Tensor) else new_step(value)
+        if isinstance(value, Tensor):
+            if name in self._counters and p.itemsize <= 2:  # products and rates that 16 bits would spoil
+                return value.to(dtypes.float32, copy=True)
+            return value.to(p.dtype, copy=True) if p.is_floating_point() else value.clone()
+        if isinstance(value, dict):
+            return {k: self._load_value(k, v, p) for k, v in value.items()}
+        return value
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -367,10 +380,9 @@ def _check_implementation(options: dict[str, Any]) -> None:
             raise RuntimeError("`fused` does not support `differentiable`")
         if options.get("foreach"):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-    for name in ("differentiable", "capturable"):
-        if options.get(name):
-            raise NotImplementedError(f"optimizers do not support {name}=True: updates are computed in place on arrays, "
-                                      "outside the graph")
+    if options.get("differentiable"):
+        raise NotImplementedError("optimizers do not support differentiable=True: updates are computed in place on arrays, "
+                                  "outside the graph")
 
 
 def check_options(options: dict[str, Any]) -> None:
@@ -406,16 +418,6 @@ def _narrow(wide: Array, array: Array) -> None:
     if array.dtype.kind == "c":
         wide = wide.view(array.dtype).reshape(array.shape)
     np.copyto(array, dtypes.cast(wide, array.dtype))
-
-
-def _load_value(name: str, value: Any, p: Tensor) -> Any:
-    if name == "step":  # kept as it was: a float32 parameter's count may exceed what its dtype can hold
-        return value.clone() if isinstance(value, Tensor) else new_step(value)
-    if isinstance(value, Tensor):
-        return value.to(p.dtype, copy=True) if p.is_floating_point() else value.clone()
-    if isinstance(value, dict):
-        return {k: _load_value(k, v, p) for k, v in value.items()}
-    return value
 
 
 def _copied_options(groups: list[Group]) -> list[Group]:

@@ -196,6 +196,7 @@ class SWALR(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """The next learning rates: the way that was left, from the share that the last step had to that of this one."""
+        self._warn_outside_step()
         step = self._step_count - 1
         if self.anneal_epochs == 0:
             step = max(1, step)

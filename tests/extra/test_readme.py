@@ -59,6 +59,9 @@ def test_options_of_the_examples_are_told():
     real = {"--help"}
     for program in ("mnist.py", "build_CNN.py", "mlp_scan.py"):
         real |= set(re.findall(r'add\("(--[a-z-]+)"', (ROOT / "extra" / program).read_text(encoding="utf-8")))
+    for path in (ROOT / "extra").glob("*.py"):  # those that read_options of extra/common reads
+        for call in re.findall(r"read_options\((.*?)\n    \w", path.read_text(encoding="utf-8"), re.DOTALL):
+            real |= {"--" + name.replace("_", "-") for name in re.findall(r"\b(\w+)=\(", call)} | {"--seed", "--threads", "--smoke"}
     assert told <= real, told - real
 
 

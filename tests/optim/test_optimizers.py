@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import math
 import threading
 import weakref
@@ -365,10 +366,27 @@ def test_an_optimizer_is_freed_without_the_garbage_collector() -> None:
 # ---- options, subclasses, hooks -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "option"), [(k, "differentiable") for k in KINDS] + [(optim.Adam, "capturable")])
-def test_options_that_cannot_be_honoured_are_refused(kind: Any, option: str) -> None:
-    with pytest.raises(NotImplementedError, match=f"{option}=True"):
-        kind([parameter([1.0])], **{option: True})
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_that_is_part_of_a_graph_is_refused(kind: Any) -> None:
+    with pytest.raises(NotImplementedError, match="differentiable=True"):
+        kind([parameter([1.0])], differentiable=True)
+
+
+@pytest.mark.parametrize("option", ["foreach", "fused", "capturable"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_about_speed_change_no_number(kind: Any, option: str) -> None:
+    if option not in inspect.signature(kind).parameters:
+        with pytest.raises(TypeError, match=option):
+            kind([parameter([1.0])], **{option: True})
+        return
+    found = []
+    for options in ({}, {option: True}):
+        p = parameter([1.0, -2.0], [0.5, 3.0])
+        optimizer = kind([p], **options)
+        optimizer.step()
+        optimizer.step()
+        found.append(p.tolist())
+    assert found[0] == found[1]
 
 
 def test_closure_runs_with_a_graph_also_inside_no_grad() -> None:
@@ -427,6 +445,21 @@ def test_a_subclass_with_a_step_of_its_own_has_hooks_too() -> None:
     optimizer.step()
     assert p.item() == 0.0
     assert seen == ["before all", "before", "after all"]
+
+
+def test_an_optimizer_around_another_that_never_called_init_steps() -> None:
+    class Every(optim.Optimizer):
+        def __init__(self, inner: optim.Optimizer) -> None:
+            self.inner, self.param_groups, self.seen = inner, inner.param_groups, 0
+
+        def step(self, closure: Any = None) -> Any:
+            self.seen += 1
+            return self.inner.step(closure)
+
+    p = parameter([1.0], [0.5])
+    optimizer = Every(optim.SGD([p], lr=1.0))
+    optimizer.step()
+    assert (p.item(), optimizer.seen) == (0.5, 1)
 
 
 def test_an_optimizer_without_an_update_says_so() -> None:

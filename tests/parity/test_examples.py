@@ -62,3 +62,16 @@ def test_weights_saved_by_one_are_read_by_the_other(tmp_path, capsys):
         program("mlp_scan.py", writer).main(["--save", path])
         program("mlp_scan.py", reader).main(["--weights", path])
     assert capsys.readouterr().out.count("all three agree") == 4
+
+
+@pytest.mark.parametrize("name", ["char_rnn", "gan", "gpt", "reinforce", "resnet", "seq2seq", "time_sequence", "utterances", "vae"])
+def test_the_program_learns_as_it_learns_on_torch(name, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXTRA))  # what lies beside a program that is started
+    reached, losses = [], []
+    for library in ("mytorch", "torch"):
+        reached.append(program(f"{name}.py", library).main(["--smoke"]))
+        lines = capsys.readouterr().out.splitlines()
+        losses.append(numbers("\n".join(line for line in lines if re.match(r"(epoch|step|round) +\d+ ", line))))
+    assert losses[0]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3, abs=2e-3)
+    assert reached[0] == pytest.approx(reached[1], rel=2e-2, abs=2e-2)

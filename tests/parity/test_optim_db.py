@@ -17,7 +17,7 @@ pytest.importorskip("expecttest")
 from torch.testing._internal.common_optimizers import optim_db  # noqa: E402
 
 STEPS = 10
-REFUSED = ("differentiable", "capturable")  # NotImplementedError: see Optimizer
+REFUSED = ("differentiable",)  # NotImplementedError: see Optimizer
 
 
 def configurations() -> list[Any]:

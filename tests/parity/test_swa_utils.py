@@ -13,6 +13,8 @@ import mytorch.optim
 
 torch = pytest.importorskip("torch")
 
+from tests.parity.outcome import assert_same  # noqa: E402
+
 
 def averaged(T: Any, choose: Any, use_buffers: bool) -> Any:
     """A small network with a batch norm, trained a little, and its average."""
@@ -84,3 +86,36 @@ def test_bad_arguments_raise_torchs_errors() -> None:
             swa_utils.SWALR(optimizer, 0.1, anneal_epochs=-1)
         with pytest.raises(AssertionError, match="Only one of avg_fn and multi_avg_fn should be provided"):
             swa_utils.AveragedModel(net, avg_fn=swa_utils.get_swa_avg_fn(), multi_avg_fn=swa_utils.get_swa_multi_avg_fn())
+
+
+# S: swa_utils; L: what functions have seen
+SCENARIOS = """
+S.AveragedModel(nn.Linear(2, 1))
+S.AveragedModel(nn.Linear(2, 1)).state_dict()
+S.AveragedModel(nn.Linear(2, 1), 'cpu').n_averaged.device
+S.AveragedModel(3)
+S.get_ema_multi_avg_fn(1.1)
+(do('m = nn.Linear(2, 1, dtype=T.float64); a = S.AveragedModel(m); a.update_parameters(m)'), a.n_averaged, a.module.weight.dtype, a.module.weight.requires_grad)
+(do('m = nn.BatchNorm1d(2); a = S.AveragedModel(m, multi_avg_fn=S.get_ema_multi_avg_fn(.5), use_buffers=True); m.weight.data.fill_(3.); a.update_parameters(m); m.weight.data.fill_(5.); m(T.ones(4, 2)); a.update_parameters(m)'), a.state_dict())
+(do('m = nn.BatchNorm1d(2); a = S.AveragedModel(m, avg_fn=S.get_ema_avg_fn(.5)); m.weight.data.fill_(3.); a.update_parameters(m); m.weight.data.fill_(5.); m(T.ones(4, 2)); a.update_parameters(m)'), a.state_dict())
+(do('m = nn.Linear(2, 1); a = S.AveragedModel(m, avg_fn=lambda x, y, n: L.append((type(x).__name__, n)) or y); a.update_parameters(m); a.update_parameters(m)'), L)
+(do('m = nn.Linear(2, 1); a = S.AveragedModel(m, multi_avg_fn=lambda x, y, n: L.append((type(x).__name__, len(x), n))); a.update_parameters(m); a.update_parameters(m)'), L)
+(do('m = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(.5)); m.eval(); S.update_bn([T.arange(8.).reshape(4, 2), T.ones(4, 2)], m)'), m.state_dict(), m.training, m[0].momentum)
+(do('m = nn.Sequential(nn.BatchNorm1d(2)); S.update_bn([(T.arange(8.).reshape(4, 2), 3), [T.ones(4, 2), 4]], m)'), m.state_dict(), m.training, m[0].momentum)
+(do('m = nn.Sequential(nn.BatchNorm1d(2)); S.update_bn([], m)'), m.state_dict())
+(do('m = nn.Sequential(nn.Linear(2, 2)); S.update_bn(iter([3, 4]), m)'), m.training)
+(do('m = nn.Sequential(nn.BatchNorm1d(2)); S.update_bn([T.ones(4, 2)], m, device="cpu")'), m.state_dict())
+(do('m = nn.Linear(2, 1); a = S.AveragedModel(m); b = S.AveragedModel(m); a.update_parameters(m); b.load_state_dict(a.state_dict())'), b.n_averaged)
+(do('import copy, pickle; a = S.AveragedModel(nn.Linear(2, 1)); b = copy.deepcopy(a); c = pickle.loads(pickle.dumps(a))'), b.n_averaged, c)
+""".strip().splitlines()  # noqa: E501 - one scenario, one line
+
+
+@pytest.mark.parametrize("expression", SCENARIOS)
+def test_the_outcome_is_torchs(expression: str) -> None:
+    def scenario(T: Any) -> Any:
+        T.manual_seed(0)
+        names: dict[str, Any] = {"T": T, "nn": T.nn, "S": T.optim.swa_utils, "L": []}
+        names["do"] = lambda statements: exec(statements, names)
+        return eval(expression, names)
+
+    assert_same(scenario)
