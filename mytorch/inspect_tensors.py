@@ -21,8 +21,11 @@ def is_tensor(obj: Any) -> bool:
 
 
 def is_storage(obj: Any) -> bool:
-    """Is the object a storage? Never: memory is a NumPy array."""
-    return False
+    """Is the object a storage, as `tensor.untyped_storage()` gives?"""
+    import sys
+
+    storages = sys.modules.get("mytorch.storage")
+    return storages is not None and isinstance(obj, (storages.UntypedStorage, storages.TypedStorage))
 
 
 def is_floating_point(input: Any) -> bool:  # noqa: A002

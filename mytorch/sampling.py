@@ -155,7 +155,10 @@ class Sampling:
         """
         weights = _check_weights(probs, num_samples, replacement)
         if probs.size == 0:
-            return np.empty((*probs.shape[:-1], num_samples), np.int64)
+            drawn = np.empty((*probs.shape[:-1], num_samples), np.int64)
+            if drawn.size:
+                raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0): there are no probabilities to draw from")
+            return drawn
         if replacement and num_samples > 1:
             cumulated = np.add.accumulate(weights, axis=-1, dtype=weights.dtype)
             cumulated /= cumulated[..., -1:].copy()

@@ -3,5 +3,6 @@
 from mytorch._version import __version__ as __version__
 
 __mytorch__ = True
-cuda = hip = git_version = None
+cuda = hip = rocm = xpu = None
+git_version = "Unknown"
 debug = False

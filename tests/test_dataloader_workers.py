@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -182,6 +183,65 @@ def test_dataset_that_takes_many_indices_at_once_is_asked_so():
             return [-index for index in indices]
 
     assert [batch.tolist() for batch in forked(Many(4), 2)] == [[0, -1], [-2, -3]]
+
+
+class Forever:
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __iter__(self):
+        while True:
+            yield from self.sampler
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_passes_can_share_one_endless_iterator(by_name):
+    class Endless(DataLoader):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            if by_name:  # as programs do that know the attribute of torch's loader
+                self._DataLoader__initialized = False
+                self.batch_sampler = Forever(self.batch_sampler)
+                self._DataLoader__initialized = True
+            else:
+                object.__setattr__(self, "batch_sampler", Forever(self.batch_sampler))
+            self.batches = super().__iter__()
+
+        def __len__(self):
+            return len(self.batch_sampler.sampler)
+
+        def __iter__(self):
+            return (next(self.batches) for _ in range(len(self)))
+
+    loader = Endless(Squares(5), 2, num_workers=2, multiprocessing_context="fork")
+    assert [[batch.tolist() for batch in loader] for _ in range(3)] == [[[0, 1], [4, 9], [16]]] * 3
+    with pytest.raises(ValueError, match="should not be set"):
+        loader.batch_size = 3
+
+
+def test_batches_may_be_made_in_shared_memory():
+    def collate(samples):
+        storage = samples[0].untyped_storage()._new_shared(sum(sample.nbytes for sample in samples))
+        out = samples[0].new(storage).resize_(len(samples), *samples[0].shape)
+        return mytorch.stack(samples, 0, out=out)
+
+    batches = list(forked([mytorch.full((LARGE,), float(i)) for i in range(4)], 2, collate_fn=collate))
+    assert [batch[:, -1].tolist() for batch in batches] == [[0, 1], [2, 3]]
+    assert all(batch.is_shared() for batch in batches)
+
+
+def test_stream_that_each_worker_reads_whole_is_explained():
+    class Whole(IterableDataset):
+        def __iter__(self):
+            return iter(range(2))
+
+        def __len__(self):
+            return 2
+
+    loader = forked(Whole(), None)
+    assert len(loader) == 2
+    with pytest.warns(UserWarning, match=r"reported to be 2 .* but [34] samples have been fetched\. Each worker reads a whole copy of the stream"):
+        assert [int(x) for x in loader] == [0, 0, 1, 1]
 
 
 def test_pass_that_is_over_stays_over():
@@ -414,6 +474,32 @@ def test_batch_with_a_graph_is_refused():
         list(forked(Calling(lambda i: x * i), None))
 
 
+class MuteError(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class ClosedError(Exception):
+    def __str__(self):
+        return "the same words always"
+
+
+def test_error_that_hides_its_message_still_tells_it():
+    with pytest.raises(RuntimeError, match=r"Caught MuteError in DataLoader worker process 0(.|\n)*sample 5"):
+        list(forked(failing(MuteError()), 2))
+    with pytest.raises(ClosedError) as caught:
+        list(forked(failing(ClosedError()), 2))
+    assert caught.value.__notes__[0].startswith("Caught ClosedError in DataLoader worker process 0.")
+    with pytest.raises(RuntimeError, match=r"Caught ExceptionGroup in DataLoader worker process 0(.|\n)*the cause"):
+        list(forked(failing(ExceptionGroup("several", [ValueError("the cause")])), 2))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), SystemExit(1)], ids=lambda error: type(error).__name__)
+def test_exception_that_ends_a_process_ends_the_worker(error):
+    with pytest.raises(RuntimeError, match=r"worker 0 ended with exit code 1 while it loaded batch 2, sample 5"):
+        list(forked(failing(error), 2))
+
+
 def kill(number):
     return lambda: os.kill(os.getpid(), number)
 
@@ -422,6 +508,7 @@ DEATHS = {
     "exit": (lambda: os._exit(3), r"ended with exit code 3"),
     "SIGKILL": (kill(signal.SIGKILL), r"was killed by signal 9 \(SIGKILL\)"),
     "SIGTERM": (kill(signal.SIGTERM), r"was killed by signal 15 \(SIGTERM\)"),
+    "SIGSEGV": (lambda: (faulthandler.disable(), kill(signal.SIGSEGV)()), r"was killed by signal 11 \(SIGSEGV\)"),
 }
 
 

@@ -335,6 +335,11 @@ class PickleWriter:
         from mytorch.nn.parameter import Parameter
         from mytorch.tensor import Tensor
 
+        if type(obj).__name__ in _WAITING and type(obj).__module__ == "mytorch.nn.lazy":
+            given = (obj.requires_grad,) if obj.dtype is dtypes.get_default_dtype() else (obj.requires_grad, None, obj.dtype)
+            self._call(f"torch.nn.parameter.{type(obj).__name__}", *given)
+            self._store(id(obj), obj)
+            return
         if type(obj) not in (Tensor, Parameter):
             raise NotImplementedError(f"save: a tensor of the subclass {type(obj).__name__} has no counterpart in a weights "
                                       "file; save a plain Tensor")
@@ -410,6 +415,8 @@ def refuse(obj: Any) -> NoReturn:
     """Say why an object cannot be saved and what to save instead."""
     name = f"{type(obj).__module__}.{type(obj).__qualname__}"
     if hasattr(obj, "state_dict"):
+        if not isinstance(obj, type):
+            obj.__getstate__()  # a parametrized module says by itself why it is not saved
         raise NotImplementedError(f"save: a whole {name} would be stored as code, which mytorch.load never runs; "
                                   "save its state_dict() and rebuild the object from its class")
     if isinstance(obj, (np.ndarray, np.generic)):
@@ -424,4 +431,5 @@ _WRITERS: dict[type, Callable[[PickleWriter, Any], None]] = {
     Counter: PickleWriter._counter, defaultdict: PickleWriter._default_dict, set: PickleWriter._set, frozenset: PickleWriter._set,
     Size: PickleWriter._size, device: PickleWriter._device, dtypes.dtype: PickleWriter._dtype,
 }
+_WAITING = frozenset({"UninitializedParameter", "UninitializedBuffer"})  # of lazy layers: a dtype, and no values yet
 _NO_MEMO = frozenset({type(None), bool, int, float, dtypes.dtype})

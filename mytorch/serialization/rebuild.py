@@ -191,6 +191,27 @@ def rebuild_parameter_with_state(m: PickleMachine, args: tuple[Any, ...]) -> Ten
     return parameter
 
 
+def uninitialized_parameter(m: PickleMachine, args: tuple[Any, ...]) -> Tensor:
+    from mytorch.nn.lazy import UninitializedParameter
+
+    return _waiting(m, args, UninitializedParameter)
+
+
+def uninitialized_buffer(m: PickleMachine, args: tuple[Any, ...]) -> Tensor:
+    from mytorch.nn.lazy import UninitializedBuffer
+
+    return _waiting(m, args, UninitializedBuffer)
+
+
+def _waiting(m: PickleMachine, args: tuple[Any, ...], kind: Any) -> Tensor:
+    """A Parameter or buffer of a lazy layer that had no shape when it was saved: (requires_grad, device, dtype)."""
+    m.check_arguments(kind.__name__, args, bool, None, dtypes.dtype, optional=2)
+    if args[0] and len(args) == 3 and not (args[2].is_floating_point or args[2].is_complex):
+        m.refuse(f"a tensor of dtype {args[2]} cannot require a gradient")
+    made: Tensor = kind(args[0], None, *args[2:])
+    return made
+
+
 def rebuild_from_type(m: PickleMachine, args: tuple[Any, ...]) -> Tensor:
     m.check_arguments("_rebuild_from_type_v2", args, Global, Global, tuple, None)
     function, kind = args[0], args[1].type
@@ -380,6 +401,8 @@ def allowed_globals() -> dict[tuple[str, str], Any]:
     allow("torch", "device", device_of, device)
     allow("torch", "Tensor", None, Tensor)
     allow("torch.nn.parameter", "Parameter", None, Parameter)
+    allow("torch.nn.parameter", "UninitializedParameter", uninitialized_parameter)
+    allow("torch.nn.parameter", "UninitializedBuffer", uninitialized_buffer)
     for function in (rebuild_tensor, rebuild_tensor_v2, rebuild_tensor_v3, rebuild_parameter, rebuild_parameter_with_state):
         allow("torch._utils", f"_{function.__name__}", function)
     for name in ("_rebuild_from_type", "_rebuild_from_type_v2"):

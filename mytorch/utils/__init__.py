@@ -7,7 +7,7 @@ from typing import Any
 __mytorch__ = True
 
 
-_ROOMS = frozenset({"_pytree", "benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "hooks", "tensorboard"})
+_ROOMS = frozenset({"_pytree", "benchmark", "checkpoint", "collect_env", "cpp_extension", "data", "dlpack", "hooks", "model_zoo", "tensorboard"})
 
 
 def __getattr__(name: str) -> Any:

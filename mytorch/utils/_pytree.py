@@ -63,6 +63,22 @@ def tree_map_only(type_or_types_or_pred: Any, func: Callable[[Any], Any], tree: 
     return tree_map(lambda x: func(x) if picks(x) else x, tree, is_leaf=is_leaf)
 
 
+def tree_map_only_(type_or_types_or_pred: Any, func: Callable[[Any], Any], tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
+    """Call `func` on the leaves that are chosen as in `tree_map_only`, and return the tree itself."""
+    tree_map_only(type_or_types_or_pred, func, tree, is_leaf)
+    return tree
+
+
+def tree_all_only(type_or_types: Any, pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    """Does it hold for every leaf of a type, or of several?"""
+    return all(pred(x) for x in tree_leaves(tree, is_leaf) if isinstance(x, type_or_types))
+
+
+def tree_any_only(type_or_types: Any, pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    """Does it hold for a leaf of a type, or of several?"""
+    return any(pred(x) for x in tree_leaves(tree, is_leaf) if isinstance(x, type_or_types))
+
+
 def tree_all(pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
     """Does it hold for every leaf?"""
     return all(pred(x) for x in tree_leaves(tree, is_leaf))
@@ -73,5 +89,5 @@ def tree_any(pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bo
     return any(pred(x) for x in tree_leaves(tree, is_leaf))
 
 
-__all__ = ["PyTree", "TreeSpec", "tree_all", "tree_any", "tree_flatten", "tree_iter", "tree_leaves", "tree_map", "tree_map_", "tree_map_only",
-           "tree_structure", "tree_unflatten"]
+__all__ = ["PyTree", "TreeSpec", "tree_all", "tree_all_only", "tree_any", "tree_any_only", "tree_flatten", "tree_iter",
+           "tree_leaves", "tree_map", "tree_map_", "tree_map_only", "tree_map_only_", "tree_structure", "tree_unflatten"]

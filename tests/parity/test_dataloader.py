@@ -323,6 +323,42 @@ def test_workers_give_the_batches_of_torch(name):
     assert_same(scenario)
 
 
+def random_loader(T, D, seed):
+    """A loader with arguments drawn at random; the same for both packages."""
+    pick = random.Random(seed).choice
+    n, generator = pick([1, 5, 12]), pick([None, T.Generator().manual_seed(seed)])
+    dataset = pick([lambda: augmented(T, n), lambda: D.ConcatDataset([table(T, n), table(T, 3)]),
+                    lambda: D.Subset(augmented(T, 20), range(n, -1, -1)), lambda: D.StackDataset(a=table(T, n), b=list(range(n))),
+                    lambda: D.random_split(table(T, 20), [0.5, 0.3, 0.2])[1]])()
+    size = len(dataset)
+    order = pick([
+        dict, lambda: {"shuffle": True}, lambda: {"sampler": D.RandomSampler(dataset, True, pick([None, 40]), generator)},
+        lambda: {"sampler": D.RandomSampler(dataset, num_samples=pick([3, 2 * size]), generator=generator)},
+        lambda: {"sampler": D.WeightedRandomSampler([pick([0.5, 1, 2]) for _ in range(size)], size, pick([True, False]), generator)},
+        lambda: {"sampler": D.SubsetRandomSampler(list(range(0, size, 2)), generator)},
+        lambda: {"sampler": D.DistributedSampler(dataset, 3, pick([0, 1, 2]), pick([True, False]), seed, pick([True, False]))},
+        lambda: {"batch_sampler": D.BatchSampler(D.RandomSampler(dataset, generator=generator), 3, pick([True, False]))},
+    ])()
+    if "batch_sampler" not in order:
+        order["batch_size"] = pick([None, 1, 2, 5])
+    workers = {"num_workers": 2, "persistent_workers": pick([True, False]), "prefetch_factor": pick([1, 2, 4])} if pick([True, False, False]) else {}
+    return D.DataLoader(dataset, generator=pick([None, generator]), **order, **workers)
+
+
+@pytest.mark.parametrize("seed", range(200 if os.environ.get("MYTORCH_FULL") == "1" else 25))
+def test_any_loader_gives_the_batches_of_torch(seed):
+    def scenario(T, D):
+        loader = random_loader(T, D, seed)
+        result = [len(loader)]
+        for epoch in range(3):
+            if hasattr(loader.sampler, "set_epoch"):
+                loader.sampler.set_epoch(epoch)
+            result.append(list(itertools.islice(loader, [None, 1, None][epoch])))
+        return result
+
+    assert_same(scenario)
+
+
 def test_sampler_is_asked_ahead_as_in_torch():
     def scenario(T, D):
         asked = []

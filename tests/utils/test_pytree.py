@@ -38,3 +38,11 @@ def test_all_any_and_calls_for_their_effect():
     tree = (1, [2, 3])
     assert pytree.tree_map_(seen.append, tree) is tree and seen == [1, 2, 3]
     assert pytree.tree_all(lambda x: x > 0, tree) and pytree.tree_any(lambda x: x > 2, tree) and not pytree.tree_any(lambda x: x > 3, tree)
+
+
+def test_leaves_of_a_type_are_asked_alone():
+    seen = []
+    tree = [1, "a", (2.0, 3)]
+    assert pytree.tree_map_only_(int, seen.append, tree) is tree and seen == [1, 3]
+    assert pytree.tree_all_only(int, lambda x: x > 0, tree) and not pytree.tree_all_only((int, float), lambda x: x < 3, tree)
+    assert pytree.tree_any_only(int, lambda x: x == 3, tree) and not pytree.tree_any_only(int, lambda x: x == 2, tree)

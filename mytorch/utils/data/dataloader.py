@@ -132,7 +132,7 @@ class DataLoader(Generic[T_co]):
         AssertionError: when iterated, for a timeout without workers or a prefetch_factor of 0.
     """
 
-    _initialized = False
+    __initialized = False  # programs that fix the order of all passes switch it off, by the name that torch gives it, to set a sampler
     _FIXED = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
 
     def __init__(
@@ -178,7 +178,7 @@ class DataLoader(Generic[T_co]):
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self._stream_length: int | None = None  # what len(dataset) said of a stream, once asked
         self._iterator: Batches | None = None
-        self._initialized = True
+        self.__initialized = True
 
     def _default_sampler(self, dataset: Any, shuffle: bool, generator: Generator | None) -> Any:
         if self._iterable:
@@ -195,7 +195,7 @@ class DataLoader(Generic[T_co]):
         self._context = _context_of(context, self.num_workers)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._initialized and name in self._FIXED:
+        if self.__initialized and name in self._FIXED:
             raise ValueError(f"{name} attribute should not be set after {type(self).__name__} is initialized; make a new one")
         super().__setattr__(name, value)
 
@@ -236,6 +236,8 @@ class Batches:
     The order of the draws is torch's: the pass takes its base seed first, then the sampler draws the order.
     """
 
+    _hint = ""  # how there can be more of them than announced
+
     def __init__(self, loader: DataLoader[Any]) -> None:
         if loader.timeout and not loader.num_workers:
             raise AssertionError(f"DataLoader without workers requires timeout == 0; got timeout={loader.timeout}, drop it")
@@ -261,7 +263,7 @@ class Batches:
         if length is not None and self._yielded > length:
             warnings.warn(
                 f"Length of IterableDataset {self._dataset} was reported to be {length} (when accessing len(dataloader)), "
-                f"but {self._yielded} samples have been fetched.",
+                f"but {self._yielded} samples have been fetched.{self._hint}",
                 stacklevel=2,
             )
         return batch

@@ -236,6 +236,8 @@ def error_of(failure: Failure, where: str, number: int) -> Exception:
         if kind is KeyError:
             return KeyError(_Verbatim(text))
         error = kind(message=text) if getattr(kind, "message", None) else kind(text)
+        if text not in str(error):  # it says something of its own, or cannot even say that
+            error.add_note(text)
     except Exception:
         return RuntimeError(text)
     return error if isinstance(error, Exception) else RuntimeError(text)

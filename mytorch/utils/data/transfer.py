@@ -1,15 +1,14 @@
 """How a batch travels from a worker process to the main process: through shared memory, or else through the pipe.
 
 A batch is pickled with its arrays left out (pickle protocol 5, PEP 574). Many bytes of arrays go into a file that exists in memory
-only (``memfd_create``), whose descriptor is sent over the pipe; the receiver maps it, so that no array is copied on its side. Such
-a file has no name: it is gone with its last user, however that one ends, needs no room in /dev/shm and leaves nothing behind.
+only (a `Block` of ``mytorch.multiprocessing``), whose descriptor is sent over the pipe; the receiver maps it, so that no array is copied
+on its side. Such a file has no name: it is gone with its last user, however that one ends, and needs no room in /dev/shm.
 Few bytes, and all of them where the system has no such files or refuses one, follow the pickle through the pipe.
 """
 
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import pickle
 import socket
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mytorch.dtypes import BFLOAT16_NP
+from mytorch.multiprocessing.shared_memory import ALIGNMENT, Block, memory_file, write
 from mytorch.tensor import Tensor, _rebuild
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ __mytorch__ = True
 
 SHARED_FROM = 64 * 1024  # bytes: fewer are cheaper through the pipe
 MAPPED_AT_MOST = 128  # batches: each mapped one keeps a descriptor open, and a process may have no more than some 1000
-_ALIGNMENT = 64  # bytes: a cache line
 
-_mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+_mapped: weakref.WeakSet[Block] = weakref.WeakSet()
 
 
 class _Pickler(ForkingPickler):
@@ -90,10 +89,7 @@ def receive(connection: Connection, channel: socket.socket | None) -> tuple[Any,
         raise EOFError
     if not files:
         raise RuntimeError("DataLoader: Too many open files, no batch can be received; raise the limit with `ulimit -n`")
-    try:
-        return header, (payload, sizes, _contents(files[0]), _ALIGNMENT)
-    finally:
-        os.close(files[0])
+    return header, (payload, sizes, _contents(files[0]), ALIGNMENT)
 
 
 def unpack(packed: tuple[bytes, list[int], memoryview, int]) -> Any:
@@ -102,28 +98,18 @@ def unpack(packed: tuple[bytes, list[int], memoryview, int]) -> Any:
     views, start = [], 0
     for size in sizes:
         views.append(memory[start : start + size])
-        start = _aligned(start + size, alignment)
+        start = -(-(start + size) // alignment) * alignment
     return pickle.loads(payload, buffers=views)
-
-
-def _aligned(position: int, alignment: int) -> int:
-    return -(-position // alignment) * alignment
 
 
 def _filled(views: list[memoryview]) -> int | None:
     """A new file in memory with these bytes, each view at a multiple of the alignment; None where it cannot be made."""
     try:
-        file = os.memfd_create("mytorch_batch")
-    except (AttributeError, OSError):
+        file = memory_file()
+    except OSError:
         return None
     try:
-        start = 0
-        for view in views:
-            written = 0
-            while written < view.nbytes:
-                written += os.pwrite(file, view[written:], start + written)
-            start = _aligned(start + view.nbytes, _ALIGNMENT)
-        os.ftruncate(file, start)
+        os.ftruncate(file, write(file, views))
     except OSError:  # no memory left for it
         os.close(file)
         return None
@@ -131,14 +117,17 @@ def _filled(views: list[memoryview]) -> int | None:
 
 
 def _contents(file: int) -> memoryview:
-    """The bytes of the file, mapped; copied when too many files are mapped already. Changes are private to this process."""
+    """The bytes of the file, which is closed: mapped; or copied when too many files are mapped already."""
     size = os.fstat(file).st_size
     if len(_mapped) < MAPPED_AT_MOST:
-        mapping = mmap.mmap(file, size, access=mmap.ACCESS_COPY)
-        _mapped.add(mapping)
-        return memoryview(mapping)
-    copied = np.empty(size, np.uint8).data
-    done = 0
-    while done < size:
-        done += os.preadv(file, [copied[done:]], done)
-    return copied
+        block = Block(file, size, keep=False)
+        _mapped.add(block)
+        return memoryview(block)
+    try:
+        copied = np.empty(size, np.uint8).data
+        done = 0
+        while done < size:
+            done += os.preadv(file, [copied[done:]], done)
+        return copied
+    finally:
+        os.close(file)

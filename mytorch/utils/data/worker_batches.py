@@ -23,6 +23,8 @@ class WorkerBatches(Batches):
     yielded; answers that come early wait for their turn.
     """
 
+    _hint = " Each worker reads a whole copy of the stream, unless its __iter__ asks get_worker_info() which part is its own."
+
     def __init__(self, loader: DataLoader[Any]) -> None:
         super().__init__(loader)
         if loader.prefetch_factor == 0:

@@ -116,3 +116,9 @@ def test_replicas_may_drop_the_tail():
 def test_replica_without_a_rank_says_what_to_pass():
     with pytest.raises(RuntimeError, match="pass num_replicas and rank"):
         DistributedSampler(range(3))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nothing_is_drawn_from_no_weights(count):
+    with pytest.raises(RuntimeError, match=r"invalid multinomial distribution \(sum of probabilities <= 0\)"):
+        list(WeightedRandomSampler([], count))
