@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 PIP := pip --disable-pip-version-check --quiet
 MNIST_ARGS ?= --plot
 PYTEST_ARGS ?=
+BENCH_ARGS ?= --publish
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -46,8 +47,9 @@ lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.stamp-test
-	$(BIN)/python benchmarks/run.py
+# Against torch, and against JAX, MLX and tinygrad where they are installed in that environment. BENCH_ARGS: see benchmarks/run.py.
+bench: $(PARITY_VENV)/.stamp-parity
+	$(PARITY_VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
 
 docs: $(VENV)/.stamp-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

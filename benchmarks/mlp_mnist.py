@@ -1,7 +1,4 @@
-"""The MLP of extra/mnist.py, trained under mytorch and under torch by the same lines: only the import differs.
-
-    python benchmarks/mlp_mnist.py
-"""
+"""The MLP of extra/mnist.py, trained under mytorch and under torch by the same lines: only the import differs."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pair import main
+from works import Work, plain
 
 PROGRAM = Path(__file__).resolve().parents[1] / "extra" / "mnist.py"
 BATCH = 64
@@ -88,11 +85,8 @@ def prediction(library: Any) -> Callable[[], None]:
     return lambda: mnist.predict(model, images)
 
 
-WORKS = {
-    "an epoch: 4,000 digits in batches of 64": epoch,
-    "its 63 steps, on batches that lie ready": steps,
-    "1,000 digits predicted": prediction,
+WORKS: dict[str, Work] = {
+    "mnist-epoch": plain("extra/mnist.py, an epoch: 4,000 digits in batches of 64", epoch),
+    "mnist-steps": plain("its 63 steps, on batches that lie ready", steps),
+    "mnist-prediction": plain("1,000 digits predicted", prediction),
 }
-
-if __name__ == "__main__":
-    main(__file__, WORKS, rounds=10)

@@ -1,14 +1,11 @@
-"""What vmap is for: gradients of each example, Jacobians, ensembles, pairs; against torch, and against the plain loop.
-
-    python benchmarks/vmap.py
-"""
+"""What vmap is for: gradients of each example, Jacobians, ensembles, pairs; against torch, and against the plain loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from pair import main
+from works import Work, plain
 
 EXAMPLES = 64
 
@@ -40,9 +37,9 @@ def cnn(torch: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return torch.func.grad(loss), (parameters, torch.randn(EXAMPLES, 1, 28, 28), torch.randint(0, 10, (EXAMPLES,)))
 
 
-def at_once(model: Any) -> Callable[[Any], Callable[[], None]]:
+def at_once(model: Any) -> Callable[[Any], Callable[[], Any]]:
     """The gradients of all examples by vmap."""
-    def prepare(torch: Any) -> Callable[[], None]:
+    def prepare(torch: Any) -> Callable[[], Any]:
         gradient, args = model(torch)
         mapped = torch.func.vmap(gradient, in_dims=(None, 0, 0))
         return lambda: mapped(*args)
@@ -50,23 +47,24 @@ def at_once(model: Any) -> Callable[[Any], Callable[[], None]]:
     return prepare
 
 
-def one_by_one(model: Any) -> Callable[[Any], Callable[[], None]]:
+def one_by_one(model: Any) -> Callable[[Any], Callable[[], Any]]:
     """The gradients of all examples by a loop."""
-    def prepare(torch: Any) -> Callable[[], None]:
+    def prepare(torch: Any) -> Callable[[], Any]:
         gradient, (parameters, x, t) = model(torch)
 
-        def work() -> None:
+        def work() -> Any:
             for i in range(EXAMPLES):
-                gradient(parameters, x[i], t[i])
+                last = gradient(parameters, x[i], t[i])
+            return last
 
         return work
 
     return prepare
 
 
-def jacobian(name: str) -> Callable[[Any], Callable[[], None]]:
+def jacobian(name: str) -> Callable[[Any], Callable[[], Any]]:
     """A Jacobian of 100 x 100."""
-    def prepare(torch: Any) -> Callable[[], None]:
+    def prepare(torch: Any) -> Callable[[], Any]:
         torch.manual_seed(0)
         w, v = torch.randn(100, 100) * 0.1, torch.randn(100)
         of = getattr(torch.func, name)(lambda v: torch.tanh(w @ torch.tanh(w @ v)))
@@ -75,7 +73,7 @@ def jacobian(name: str) -> Callable[[Any], Callable[[], None]]:
     return prepare
 
 
-def ensemble(torch: Any) -> Callable[[], None]:
+def ensemble(torch: Any) -> Callable[[], Any]:
     """Eight networks of two layers, each with its own input."""
     torch.manual_seed(0)
     w1, w2, x = torch.randn(8, 64, 32) * 0.1, torch.randn(8, 10, 64) * 0.1, torch.randn(8, 16, 32)
@@ -83,7 +81,7 @@ def ensemble(torch: Any) -> Callable[[], None]:
     return lambda: model(w1, w2, x)
 
 
-def pairs(torch: Any) -> Callable[[], None]:
+def pairs(torch: Any) -> Callable[[], Any]:
     """The distances of 200 points from one another, by vmap of vmap."""
     torch.manual_seed(0)
     points = torch.randn(200, 20)
@@ -92,7 +90,7 @@ def pairs(torch: Any) -> Callable[[], None]:
     return lambda: distances(points, points)
 
 
-def small(torch: Any) -> Callable[[], None]:
+def small(torch: Any) -> Callable[[], Any]:
     """150 operations on vectors of 10: what an operation costs inside vmap apart from its arithmetic."""
     torch.manual_seed(0)
     x, b = torch.randn(10, 10), torch.randn(10)
@@ -106,17 +104,14 @@ def small(torch: Any) -> Callable[[], None]:
     return lambda: mapped(x)
 
 
-WORKS = {
-    "gradients of 64 examples, MLP": at_once(mlp),
-    "the same in a loop": one_by_one(mlp),
-    "gradients of 64 examples, CNN": at_once(cnn),
-    "the same, in a loop": one_by_one(cnn),
-    "jacrev, 100 x 100": jacobian("jacrev"),
-    "jacfwd, 100 x 100": jacobian("jacfwd"),
-    "ensemble of 8": ensemble,
-    "distances of 200 points": pairs,
-    "150 small operations": small,
+WORKS: dict[str, Work] = {
+    "vmap-mlp": plain("gradients of 64 examples, MLP", at_once(mlp)),
+    "vmap-mlp-loop": plain("the same in a loop", one_by_one(mlp)),
+    "vmap-cnn": plain("gradients of 64 examples, CNN", at_once(cnn)),
+    "vmap-cnn-loop": plain("the same, in a loop", one_by_one(cnn)),
+    "jacrev": plain("jacrev, 100 x 100", jacobian("jacrev")),
+    "jacfwd": plain("jacfwd, 100 x 100", jacobian("jacfwd")),
+    "ensemble": plain("ensemble of 8", ensemble),
+    "pairs": plain("distances of 200 points", pairs),
+    "vmap-small": plain("150 small operations", small),
 }
-
-if __name__ == "__main__":
-    main(__file__, WORKS, rounds=15)
