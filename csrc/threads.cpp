@@ -61,14 +61,18 @@ public:
         task_ = task;
         context_ = context;
         count_ = count;
+        shares_ = threads_ < MAX_SHARES ? threads_.load() : MAX_SHARES;
         unfinished_.store(count, std::memory_order_relaxed);
-        const uint64_t generation = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-        ticket_.store(generation << 32 | static_cast<uint64_t>(count), std::memory_order_seq_cst);
+        ++generation_;
+        for (int i = shares_ - 1; i >= 0; --i) {
+            const uint64_t size = static_cast<uint64_t>(share_begin(i + 1) - share_begin(i));
+            share_[i].ticket.store(generation_ << 32 | size, std::memory_order_seq_cst);
+        }
         if (sleepers_.load(std::memory_order_seq_cst) > 0) {
             std::lock_guard<std::mutex> lock(sleep_);
             changed_.notify_all();
         }
-        work();
+        work(0);
         while (unfinished_.load(std::memory_order_acquire) != 0) {
             pause();
         }
@@ -76,25 +80,40 @@ public:
     }
 
 private:
-    // Take tasks until none is left. A task that was taken keeps its job from ending, so task_ and context_ are the job's own.
-    void work() {
-        uint64_t ticket = ticket_.load(std::memory_order_acquire);
-        while ((ticket & 0xffffffffu) != 0) {
-            if (ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
-                inside_a_task = true;
-                task_(context_, count_ - static_cast<int64_t>(ticket & 0xffffffffu));
-                inside_a_task = false;
-                unfinished_.fetch_sub(1, std::memory_order_release);
-                ticket = ticket_.load(std::memory_order_acquire);
+    int64_t share_begin(int i) const { return count_ * i / shares_; }
+
+    // Take tasks until none is left: first those of this thread's own share, whose memory the same job touched through the same
+    // thread's cache last time, then those of the others. A task that was taken keeps its job from ending, so that task_, context_
+    // and the shares are the job's own.
+    void work(int number) {
+        for (int turn = 0; turn < MAX_SHARES; ++turn) {
+            const int i = (number + turn) % MAX_SHARES;
+            Share &share = share_[i];
+            uint64_t ticket = share.ticket.load(std::memory_order_acquire);
+            while ((ticket & LEFT) != 0) {
+                if (share.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+                    inside_a_task = true;
+                    task_(context_, share_begin(i + 1) - static_cast<int64_t>(ticket & LEFT));
+                    inside_a_task = false;
+                    unfinished_.fetch_sub(1, std::memory_order_release);
+                    ticket = share.ticket.load(std::memory_order_acquire);
+                }
             }
         }
     }
 
-    bool nothing_to_take() const { return (ticket_.load(std::memory_order_seq_cst) & 0xffffffffu) == 0; }
+    bool nothing_to_take() const {
+        for (const Share &share : share_) {
+            if ((share.ticket.load(std::memory_order_seq_cst) & LEFT) != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
 
     void live(int number) {
         while (number < threads_.load(std::memory_order_relaxed)) {
-            work();
+            work(number);
             const auto until = std::chrono::steady_clock::now() + SPIN;
             while (nothing_to_take() && std::chrono::steady_clock::now() < until) {
                 for (int i = 0; i < 32; ++i) {
@@ -126,7 +145,14 @@ private:
     std::atomic<int> threads_;
     std::atomic<int> sleepers_{0};
     std::atomic<bool> alive_[MAX_THREADS] = {};
-    alignas(64) std::atomic<uint64_t> ticket_{0};  // generation << 32 | tasks not yet taken
+    static constexpr int MAX_SHARES = 16;
+    static constexpr uint64_t LEFT = 0xffffffffu;
+    struct alignas(64) Share {
+        std::atomic<uint64_t> ticket{0};  // generation << 32 | tasks not yet taken
+    };
+    Share share_[MAX_SHARES];
+    uint64_t generation_ = 0;
+    int shares_ = 1;
     alignas(64) std::atomic<int64_t> unfinished_{0};
     void (*task_)(void *, int64_t) = nullptr;
     void *context_ = nullptr;

@@ -2,3 +2,4 @@
 
 __mytorch__ = True
 __version__ = "0.1.0"
+FOLLOWS = "2.13.0"  # the release of PyTorch whose behaviour the tests compare with

@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from opcode import opmap
 from types import ModuleType
 from typing import Any
@@ -18,13 +18,15 @@ from typing import Any
 __mytorch__ = True
 
 _IMPORT_FROM = opmap["IMPORT_FROM"]
+_NEIGHBOURS = ("torchvision", "torchaudio", "torchtext")
 
 
 def install_as_torch() -> None:
     """Let `import torch`, `import torch.nn as nn`, `from torch.utils.data import ...` give the modules of `mytorch` from now on.
 
     Call it before anything imports torch. A second call changes nothing. In this process, a name that does not exist says
-    that `mytorch` has no such feature, and which names are nearest.
+    that `mytorch` has no such feature, and which names are nearest; and `torch.__version__` is the version of PyTorch that is
+    followed, "2.13.0+mytorch0.1.0", for programs ask it what they may use.
 
     Raises:
         RuntimeError: if PyTorch itself is imported already: tensors of two libraries do not mix.
@@ -37,6 +39,9 @@ def install_as_torch() -> None:
         where = getattr(found, "__file__", None) or "unknown place"
         raise RuntimeError(f"install_as_torch: PyTorch is already imported in this process (from {where}): call mytorch.install_as_torch() "
                            "before the first `import torch`, or start the program with `python -m mytorch run script.py`")
+    import mytorch.version
+    from mytorch.torch_version import __version__
+    mytorch.__version__ = mytorch.version.__version__ = __version__
     sys.modules["torch"] = mytorch
     sys.meta_path.insert(0, _TorchFinder())
     _cover_loaded_modules()
@@ -47,6 +52,9 @@ class _TorchFinder:
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if not fullname.startswith("torch."):
+            if fullname in _NEIGHBOURS and PathFinder.find_spec(fullname, path) is None:
+                raise ModuleNotFoundError(f"No module named '{fullname}': it is no part of mytorch, and needs PyTorch itself; what stands in for "
+                                          "torchvision.datasets in a few lines is in docs/coming_from_torch.md", name=fullname)
             return None
         parent, _, last = fullname.rpartition(".")
         held = getattr(sys.modules[parent], last, None)

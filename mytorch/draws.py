@@ -298,3 +298,41 @@ def poisson(rate: float, unit: Callable[[], float]) -> float:
         height = math.log(v) + math.log(inverse_alpha) - math.log(a / (distance * distance) + b)
         if height <= count * logarithm - rate - math.lgamma(count + 1):
             return float(count)
+
+
+def binomial(count: float, chance: float, unit: Callable[[], float]) -> float:
+    """How many of `count` tries succeed, from unit draws: waiting times where few succeed, transformed rejection from ten on.
+
+    Source: Devroye 1986, Non-Uniform Random Variate Generation, section X.4.3 (waiting times); Hoermann 1993, "The generation of
+    binomial random variates", algorithm BTRS.
+    """
+    if count <= 0 or chance <= 0:
+        return 0.0
+    if chance >= 1:
+        return count
+    if chance > 0.5:
+        return count - binomial(count, 1 - chance, unit)
+    if count * chance < 10:
+        hits, place, logarithm = -1, 0.0, math.log1p(-chance)
+        while place <= count:
+            u = unit()
+            place += math.ceil(math.log(u) / logarithm) if u else math.inf
+            hits += 1
+        return float(hits)
+    deviation = math.sqrt(count * chance * (1 - chance))
+    b = 1.15 + 2.53 * deviation
+    a = -0.0873 + 0.0248 * b + 0.01 * chance
+    odds, middle = chance / (1 - chance), math.floor((count + 1) * chance)
+
+    def height(k: float) -> float:
+        return k * math.log(odds) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+
+    while True:
+        u = unit() - 0.5
+        v = unit()
+        distance = 0.5 - abs(u)
+        k = math.floor((2 * a / distance + b) * u + count * chance + 0.5) if distance else -1
+        if distance >= 0.07 and v <= 0.92 - 4.2 / b:
+            return float(k)
+        if 0 <= k <= count and v > 0 and math.log(v * (2.83 + 5.1 / b) * deviation / (a / (distance * distance) + b)) <= height(k) - height(middle):
+            return float(k)

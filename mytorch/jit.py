@@ -55,6 +55,11 @@ def unused(fn: Any) -> Any:
     return fn
 
 
+def script_method(fn: Any) -> Any:
+    """The method itself."""
+    return fn
+
+
 def export(fn: Any) -> Any:
     """The function itself."""
     return fn
@@ -82,6 +87,19 @@ def freeze(mod: Any, *args: Any, **kwargs: Any) -> Any:
 def optimize_for_inference(mod: Any, *args: Any, **kwargs: Any) -> Any:
     """The module itself."""
     return mod
+
+
+def __getattr__(name: str) -> Any:
+    """`ScriptModule`, made when first asked for: it needs nn."""
+    if name != "ScriptModule":
+        raise AttributeError(f"module 'mytorch.jit' has no attribute '{name}': if torch has it, it is not supported yet")
+    from mytorch.nn.module import Module
+
+    class ScriptModule(Module):
+        """A Module written for TorchScript, which runs as any other does. What `script` and `trace` return is none of these."""
+
+    found = globals()[name] = ScriptModule
+    return found
 
 
 def save(m: Any, f: Any, *args: Any, **kwargs: Any) -> None:

@@ -59,6 +59,16 @@ def test_modules_and_classes_keep_their_own_names() -> None:
     """) == "mytorch.nn mytorch.nn mytorch.nn.linear\nTrue True\n"
 
 
+def test_the_version_is_that_of_the_torch_which_is_followed() -> None:
+    assert output_of("""
+        import torch
+        from torch.torch_version import TorchVersion
+        major, minor = map(int, torch.__version__.split(".")[:2])
+        print(major, minor, torch.__version__ >= "2.4", torch.__version__ < (2, 4), isinstance(torch.__version__, TorchVersion))
+        print(torch.version.__version__ == torch.__version__, torch.__version__.split("+")[1])
+    """) == "2 13 True False True\nTrue mytorch0.1.0\n"
+
+
 def test_a_second_call_changes_nothing() -> None:
     assert output_of("""
         import sys, mytorch
@@ -98,6 +108,21 @@ def test_a_name_that_is_absent_is_refused_with_the_nearest(line: str, error: str
     assert kind == error
     assert "mytorch has no such" in message
     assert nearest in message.split("nearest: ")[1].replace("\n", "").split(", ")
+
+
+def test_a_neighbour_of_torch_that_is_absent_says_what_takes_its_place(tmp_path: Path) -> None:
+    script(tmp_path, "__version__ = 'one that is there'\n", "torchaudio.py")
+    assert output_of(f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import torchaudio
+        print(torchaudio.__version__)
+        sys.path[:] = [{str(ROOT)!r}, {str(Path(os.__file__).parent)!r}]
+        try:
+            import torchvision.datasets
+        except ImportError as error:
+            print(error.name, "docs/coming_from_torch.md" in str(error))
+    """) == "one that is there\ntorchvision True\n"
 
 
 def test_a_function_is_no_module_and_stays_what_it_is() -> None:

@@ -173,3 +173,50 @@ def test_distributed_is_not_available_and_says_so():
     with pytest.raises(NotImplementedError, match="training runs in one process"):
         d.init_process_group("gloo")
     assert importlib.import_module("mytorch.distributed") is d
+
+
+def test_what_distributed_programs_import_is_there_and_refuses_to_run():
+    d = torch.distributed
+    nn = importlib.import_module("mytorch.distributed.nn")
+    assert (d.ReduceOp.SUM.name, d.group.WORLD) == ("SUM", None)
+    for call in (nn.all_reduce, d.destroy_process_group, d.new_group, d.all_gather_into_tensor):
+        with pytest.raises(ValueError, match="run as one process"):
+            call(torch.ones(1))
+    with pytest.raises(ValueError, match="train the module itself"):
+        torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
+    assert not isinstance(torch.nn.Linear(1, 1), torch.nn.parallel.DistributedDataParallel)
+
+
+def test_switches_of_the_compiler_can_be_set():
+    torch._dynamo.config.suppress_errors = True
+    torch._inductor.config.coordinate_descent_tuning = True
+    assert torch._dynamo.config.suppress_errors is True
+    assert torch._dynamo.config.cache_size_limit is None
+    torch._dynamo.reset()
+    assert not hasattr(torch._dynamo, "speed")
+
+
+def test_a_script_module_is_a_module_and_no_other_module_is_one():
+    class Twice(torch.jit.ScriptModule):
+        @torch.jit.script_method
+        def forward(self, x):
+            return 2 * x
+
+    assert Twice()(torch.ones(1)).item() == 2.0
+    assert not isinstance(torch.jit.script(torch.nn.Linear(1, 1)), torch.jit.ScriptModule)
+    assert torch.jit.ScriptModule is torch.jit.ScriptModule
+    assert not hasattr(torch.jit, "ScriptThing")
+
+
+def test_the_scaler_has_its_short_name():
+    assert torch.GradScaler is torch.amp.GradScaler
+
+
+def test_switches_of_cudnn_are_set_for_a_block():
+    c = torch.backends.cudnn
+    before = (c.enabled, c.benchmark, c.deterministic)
+    with c.flags(enabled=False, deterministic=True):
+        assert (c.enabled, c.benchmark, c.deterministic) == (False, False, True)
+    assert (c.enabled, c.benchmark, c.deterministic) == before
+    with pytest.raises(AttributeError, match=r"'mytorch\.backends\.cudnn' has no attribute 'speed': if torch has it, it is not supported yet"):
+        c.speed  # noqa: B018

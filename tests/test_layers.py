@@ -17,7 +17,7 @@ PACKAGE = ROOT / "mytorch"
 
 # Lowest first. A name is a module or a sub-package of mytorch, with all that is in it.
 LAYERS = [
-    {"_version", "version", "errors", "dtypes", "device", "size", "draws", "sampling", "generator", "printing"},
+    {"_version", "torch_version", "version", "errors", "dtypes", "device", "size", "draws", "sampling", "generator", "printing"},
     {"backends"},
     {"engine_state", "hooks", "grad_mode", "node_names"},
     {"nodes"},
@@ -28,14 +28,15 @@ LAYERS = [
     {"tensor"},
     {
         *("creation", "random", "autograd", "func", "amp", "linalg", "fft", "special", "signal", "cuda"),
-        *("serialization", "inspect_tensors", "config", "accelerator", "compiler", "cpu", "jit"),
+        *("serialization", "inspect_tensors", "config", "accelerator", "compiler", "_dynamo", "_inductor", "cpu", "jit"),
+        *("storage", "types", "hub", "multiprocessing"),
     },
     {"nn", "optim", "utils", "distributions", "testing", "profiler"},
     {"graph"},
     {"distributed"},
 ]
 TOP = len(LAYERS)  # mytorch itself, whose __init__ gathers all the names
-ABOVE = {"alias", "as_torch", "__main__"}  # stand on the whole package: `import torch` that means it
+ABOVE = {"alias", "as_torch", "__main__", "functional"}  # stand on the whole package: `import torch` that means it, and its names again
 
 # (importing module or package, imported module): why this import points up, and so has to wait until the function runs.
 LAZY_UPWARD: dict[tuple[str, str], str] = {
@@ -44,8 +45,12 @@ LAZY_UPWARD: dict[tuple[str, str], str] = {
     ("mytorch.nodes", "mytorch.autograd.saved_tensors"): "names of what a node keeps, `_saved_self`: few ask for them",
     ("mytorch.autograd_engine", "mytorch.func.vmap"): "grad(is_grads_batched=True) maps the walk over a batch of gradients",
     ("mytorch.tensor", "mytorch.autograd.forward_ad"): "a tensor with a tangent prints it",
+    ("mytorch.jit", "mytorch.nn.module"): "ScriptModule is a Module, made when somebody asks for it",
+    ("mytorch.tensor", "mytorch.multiprocessing.reductions"): "share_memory_ and is_shared: what shares memory between processes loads when asked",
+    ("mytorch.tensor", "mytorch.storage"): "the storage of a tensor as an object: few programs ask for it",
     ("mytorch.func.modules", "mytorch.nn"): "changes batch norms inside a Module, whose owner has loaded nn",
     ("mytorch.serialization", "mytorch.nn.parameter"): "a saved Parameter loads as a Parameter, and only files name one",
+    ("mytorch.serialization", "mytorch.nn.lazy"): "so does one that had no shape yet",
 }
 
 

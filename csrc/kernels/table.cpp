@@ -4,12 +4,16 @@
 namespace mytorch {
 namespace MYTORCH_ISA {
 
+extern const mytorch_kernel conv_kernels[];
+extern const mytorch_kernel conv_weight_kernels[];
 extern const mytorch_kernel matmul_kernels[];
 extern const mytorch_kernel pointwise_kernels[];
 
 namespace {
 
 const mytorch_kernel *const families[] = {
+    conv_kernels,
+    conv_weight_kernels,
     matmul_kernels,
     pointwise_kernels,
 };

@@ -193,6 +193,20 @@ class IndependentConstraint(Constraint):
         return f"IndependentConstraint({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
 
 
+class MixtureSameFamilyConstraint(Constraint):
+    """What each component of a mixture takes: the value is shown to all of them."""
+
+    def __init__(self, base: Constraint) -> None:
+        self.base_constraint, self.is_discrete, self.event_dim = base, base.is_discrete, base.event_dim
+
+    def check(self, value: Any) -> Any:
+        found = self.base_constraint.check(value.unsqueeze(-1 - self.event_dim))
+        return found.reshape(*found.shape[:value.dim() - self.event_dim], -1).all(-1)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamilyConstraint({self.base_constraint!r})"
+
+
 independent = IndependentConstraint
 interval, integer_interval, half_open_interval = Interval, IntegerInterval, HalfOpenInterval
 greater_than, greater_than_eq, less_than, multinomial = GreaterThan, GreaterThanEq, LessThan, Multinomial

@@ -46,7 +46,7 @@ class _TwoWays(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """The same distribution for a larger batch shape."""
-        found = super().expand(batch_shape)
+        found = super().expand(batch_shape, _instance)
         found._param = self._param.expand(*found.batch_shape)
         return found
 
@@ -169,7 +169,7 @@ class Categorical(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """The same distribution for a larger batch shape."""
-        found = super().expand(batch_shape)
+        found = super().expand(batch_shape, _instance)
         found._param = self._param.expand(*found.batch_shape, self._num_events)
         return found
 

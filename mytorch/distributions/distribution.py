@@ -145,7 +145,7 @@ class Distribution:
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """The same distribution for a larger batch shape."""
         batch_shape = Size(batch_shape)
-        found = type(self).__new__(type(self))
+        found = type(self).__new__(type(self)) if _instance is None else _instance
         for name, value in self.__dict__.items():
             if isinstance(value, Tensor) and name in self.arg_constraints:
                 own = self.arg_constraints[name].event_dim
@@ -155,6 +155,13 @@ class Distribution:
             found.__dict__[name] = value
         found._batch_shape = batch_shape
         return found
+
+    def _get_checked_instance(self, cls: type[Any], _instance: Any = None) -> Any:
+        """What `expand` of a class written outside fills: a new instance, or the one that a subclass's `expand` has handed on."""
+        if _instance is None and type(self).__init__ != cls.__init__:
+            raise NotImplementedError(f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom __init__ method must also define "
+                                      "a custom .expand() method.")
+        return self.__new__(type(self)) if _instance is None else _instance
 
     def _extended_shape(self, sample_shape: Any = ()) -> tuple[int, ...]:
         return (*Size(sample_shape), *self._batch_shape, *self._event_shape)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mytorch.distributions.continuous import Cauchy, Exponential, HalfNormal, Laplace, LogNormal, Normal, Uniform
 from mytorch.distributions.discrete import Bernoulli, Categorical, Geometric, OneHotCategorical, Poisson
+from mytorch.distributions.gamma import Beta, Dirichlet, Gamma
 from mytorch.distributions.multivariate import Independent, MultivariateNormal
 from mytorch.linalg import solve_triangular
 from mytorch.ops.activation import softplus
@@ -107,6 +108,25 @@ def _bernoulli(p: Any, q: Any) -> Any:
     zero = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))
     zero = where(q.probs == 1, math.inf, zero)
     return one + where(p.probs == 1, 0.0, zero)
+
+
+@register_kl(Gamma, Gamma)
+def _gamma(p: Any, q: Any) -> Any:
+    a, b = p.concentration, q.concentration
+    return (b * (p.rate / q.rate).log() + b.lgamma() - a.lgamma() + (a - b) * a.digamma() + (q.rate - p.rate) * (a / p.rate))
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet(p: Any, q: Any) -> Any:
+    a, b = p.concentration, q.concentration
+    total = a.sum(-1)
+    expected_logs = a.digamma() - total.digamma().unsqueeze(-1)
+    return total.lgamma() - b.sum(-1).lgamma() - (a.lgamma() - b.lgamma()).sum(-1) + ((a - b) * expected_logs).sum(-1)
+
+
+@register_kl(Beta, Beta)
+def _beta(p: Any, q: Any) -> Any:
+    return _dirichlet(p._dirichlet, q._dirichlet)
 
 
 @register_kl(Categorical, Categorical)

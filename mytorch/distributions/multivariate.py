@@ -74,7 +74,7 @@ class MultivariateNormal(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """The same distribution for a larger batch shape."""
-        found = super().expand(batch_shape)
+        found = super().expand(batch_shape, _instance)
         found._factor = self._factor.expand(*found.batch_shape, *self._factor.shape[-2:])
         return found
 

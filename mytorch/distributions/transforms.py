@@ -43,7 +43,7 @@ class Transform:
     @property
     def inv(self) -> Transform:
         """The transform back."""
-        return _Inverse(self)
+        return _InverseTransform(self)
 
     def _inverted(self, y: Any) -> Any:
         if self._cache_size and self._last[1] is y:
@@ -64,7 +64,7 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
-class _Inverse(Transform):
+class _InverseTransform(Transform):
     def __init__(self, transform: Transform) -> None:
         super().__init__()
         self._inv = transform

@@ -13,9 +13,10 @@ from mytorch import dtypes
 from mytorch.backends import kernel
 from mytorch.node_names import titled
 from mytorch.ops import special_functions as sf
-from mytorch.ops.choices import clamp, kept_op, where
+from mytorch.ops.choices import clamp, kept, kept_op, where
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
-from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, unary
+from mytorch.ops.former_calls import reordered, takes_former_calls
+from mytorch.ops.pointwise import MANY, binary, is_complex_valued, no_gradient, refuses, refusing, unary
 from mytorch.ops.views import size_error
 
 __mytorch__ = True
@@ -114,22 +115,26 @@ def scaled(x: Any, other: Any, alpha: Any) -> Any:
     return mul(other, alpha) if isinstance(other, TensorBase) else other * alpha
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+def add(input: Any, other: Any, *former: Any, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + alpha * other, with broadcasting and promotion.
 
     Shape: any two that broadcast -> the broadcast shape.
     Derivative: g, alpha * g.
     """
+    if former:
+        other, alpha = reordered("add", other, former)
     return _add(input, other if alpha == 1 else scaled(input, other, alpha), out=out)
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+def sub(input: Any, other: Any, *former: Any, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input - alpha * other, with broadcasting and promotion.
 
     Raises:
         RuntimeError: for two bool tensors, as in torch.
     Derivative: g, -alpha * g.
     """
+    if former:
+        other, alpha = reordered("sub", other, former)
     return _sub(input, other if alpha == 1 else scaled(input, other, alpha), out=out)
 
 
@@ -318,12 +323,20 @@ acos = unary("acos", np.arccos, lambda g, x: -g / sqrt(1 - x * x), "Inverse cosi
 atan = unary("atan", np.arctan, lambda g, x: g / (x * x + 1), "Inverse tangent. Derivative: g / (1 + x^2).", rule="float")
 sinh = unary("sinh", np.sinh, lambda g, x: g * cosh(x), "Hyperbolic sine. Derivative: g * cosh(x).", rule="float")
 cosh = unary("cosh", np.cosh, lambda g, x: g * sinh(x), "Hyperbolic cosine. Derivative: g * sinh(x).", rule="float")
-def _tanh_gradient(g: Any, y: Any) -> Any:
-    if type(y) is not ndarray or y.dtype is not FLOAT32:
-        return g * (1 - y * y)
+
+
+@kernel
+def tanh_grad(g: Any, y: Any) -> Any:
+    """g (1 - y^2) of float32 arrays."""
     d = np.multiply(y, y, out=...)
     np.subtract(_ONE, d, out=d)
     return np.multiply(g, d, out=d)
+
+
+def _tanh_gradient(g: Any, y: Any) -> Any:
+    if type(y) is not ndarray or y.dtype is not FLOAT32:
+        return g * (1 - y * y)
+    return tanh_grad(g, y) if y.size >= MANY else tanh_grad.reference(g, y)
 
 
 tanh = unary("tanh", np.tanh, _tanh_gradient, "Hyperbolic tangent. Derivative: g * (1 - tanh(x)^2).", rule="float")
@@ -340,12 +353,18 @@ rad2deg = unary("rad2deg", np.rad2deg, lambda g: g * (180 / math.pi), "Radians t
 
 # ---- activations that are plain pointwise functions ---------------------------------------------------------------------------
 
-def _sigmoid_gradient(g: Any, y: Any) -> Any:
-    if type(y) is not ndarray or y.dtype is not FLOAT32:
-        return g * ((1 - y) * y)
+@kernel
+def sigmoid_grad(g: Any, y: Any) -> Any:
+    """g y (1 - y) of float32 arrays."""
     d = np.subtract(_ONE, y, out=...)
     np.multiply(d, y, out=d)
     return np.multiply(g, d, out=d)
+
+
+def _sigmoid_gradient(g: Any, y: Any) -> Any:
+    if type(y) is not ndarray or y.dtype is not FLOAT32:
+        return g * ((1 - y) * y)
+    return sigmoid_grad(g, y) if y.size >= MANY else sigmoid_grad.reference(g, y)
 
 
 sigmoid = unary("sigmoid", kernel(sf.sigmoid), _sigmoid_gradient, "1 / (1 + e^-x). Derivative: g * y * (1 - y).", rule="float")
@@ -359,12 +378,18 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, _ZERO if x.dtype is FLOAT32 else x.dtype.type(0), out=...)
 
 
+@kernel
+def relu_grad(g: Any, y: Any) -> Any:
+    """g where y is not 0 or less: also where it is NaN."""
+    return kept(g, ~(y <= 0))
+
+
 def _relu_gradient(g: Any, y: Any) -> Any:
     if type(g) is ndarray and g.dtype is FLOAT32 is y.dtype and g.size < _FEW:
         d = g.copy()
         d[np.less_equal(y, _ZERO, out=...)] = 0
         return d
-    return kept_op(g, ~(y <= 0))
+    return relu_grad(g, y) if type(g) is ndarray is type(y) and g.dtype.kind == "f" and g.size >= MANY else kept_op(g, ~(y <= 0))
 
 
 relu = unary("relu", kernel(_relu, name="relu"), _relu_gradient,
@@ -416,11 +441,13 @@ def _fused(function: Any, x: Any, a: Any, b: Any, value: Any, out: Any) -> Any:
     return add(x, product if value == 1 else mul(product, value), out=out)
 
 
+@takes_former_calls("value")
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + value * tensor1 * tensor2. Derivative: g; g * value * tensor2; g * value * tensor1."""
     return titled(_fused(mul, input, tensor1, tensor2, value, out), "addcmul")
 
 
+@takes_former_calls("value")
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + value * tensor1 / tensor2. Derivative: g; g * value / tensor2; -g * value * tensor1 / tensor2^2."""
     return titled(_fused(div, input, tensor1, tensor2, value, out), "addcdiv")

@@ -11,6 +11,7 @@ from mytorch import errors
 from mytorch.autograd_engine import register
 from mytorch.engine_state import get_mode
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, method_inplace
+from mytorch.ops.former_calls import reordered, takes_former_calls
 from mytorch.ops import layout
 from mytorch.ops.views import size_error
 from mytorch.ops.pointwise import (
@@ -112,13 +113,17 @@ def zero_(self: Any) -> Any:
     return apply_inplace(_zero_op, (self, 0))
 
 
-def add_(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+def add_(self: Any, other: Any, *former: Any, alpha: Any = 1) -> Any:
     """In-place `add`."""
+    if former:
+        other, alpha = reordered("add_", other, former)
     return apply_inplace(_add.op, (self, other if alpha == 1 else scaled(self, other, alpha)))
 
 
-def sub_(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+def sub_(self: Any, other: Any, *former: Any, alpha: Any = 1) -> Any:
     """In-place `sub`."""
+    if former:
+        other, alpha = reordered("sub_", other, former)
     return apply_inplace(_sub.op, (self, other if alpha == 1 else scaled(self, other, alpha)))
 
 
@@ -128,12 +133,14 @@ def div_(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     return apply_inplace(op, (self, other))
 
 
+@takes_former_calls("value")
 def addcmul_(self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """In-place `addcmul`."""
     return copy_(self, addcmul(self.clone(), tensor1, tensor2, value=value)) if self._array.itemsize == 2 else add_(
         self, mul(tensor1, tensor2), alpha=value)
 
 
+@takes_former_calls("value")
 def addcdiv_(self: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """In-place `addcdiv`."""
     return copy_(self, addcdiv(self.clone(), tensor1, tensor2, value=value)) if self._array.itemsize == 2 else add_(
@@ -157,13 +164,17 @@ def conj_physical_(self: Any) -> Any:
     return copy_(self, conj(self)) if self.is_complex() else self
 
 
+def pow_(self: Any, exponent: Any) -> Any:
+    """In-place `pow`."""
+    return apply_inplace(_pow.op, (self, exponent))
+
+
 def round_(self: Any, *, decimals: int = 0) -> Any:
     """In-place `round`."""
     return apply_inplace(_round_op, (self,), {"decimals": decimals})
 
 
 mul_ = method_inplace(mul.op, "mul_")
-pow_ = method_inplace(_pow.op, "pow_")
 neg_ = method_inplace(neg.op, "neg_")
 exp_ = method_inplace(exp.op, "exp_")
 exp2_ = method_inplace(exp2.op, "exp2_")

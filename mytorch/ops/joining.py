@@ -249,6 +249,11 @@ def column_stack(tensors: Sequence[Any], *, out: Any = None) -> Any:
     return cat([reshape(x, x._array.size, 1) if x._array.ndim < 2 else x for x in tensors], 1, out=out)
 
 
+def split_method(self: Any, split_size: Any, dim: int = 0) -> tuple[Any, ...]:
+    """`split`, whose argument the method calls `split_size`."""
+    return split(self, split_size, dim)
+
+
 def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
     """Views of consecutive parts of the given sizes."""
     return split(input, list(split_sizes), dim)

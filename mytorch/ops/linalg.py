@@ -27,6 +27,7 @@ from mytorch.ops.common import (
     widened,
     wrap_dim,
 )
+from mytorch.ops.former_calls import takes_former_calls
 from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import no_gradient
 from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
@@ -58,16 +59,21 @@ def matmul(a: Any, b: Any) -> Any:
     return narrowed(y, a.dtype)
 
 
+def product(a: Any, b: Any) -> Any:
+    """a @ b of arrays by the kernel, which a backend may answer, or of Tensors: for formulas."""
+    return matmul(a, b) if type(a) is np.ndarray else a @ b
+
+
 def _grad_right(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     shape = shape_of(a)
     if len(b_shape) == 2 and len(shape) > 2:
         rows = math.prod(shape[:-1])
-        return a.reshape(rows, shape[-1]).mT @ g.reshape(rows, b_shape[-1])
-    return a.mT * g if len(shape) > 2 and shape[-2] == 1 else a.mT @ g  # batches of outer products: BLAS takes three times as long
+        return product(a.reshape(rows, shape[-1]).mT, g.reshape(rows, b_shape[-1]))
+    return a.mT * g if len(shape) > 2 and shape[-2] == 1 else product(a.mT, g)  # batches of outer products: BLAS takes three times as long
 
 
-_matmul_op = Op("mm", matmul, lambda g, b: g @ b.mT, lambda g, a, b_shape: _grad_right(g, a, b_shape), inputs="a b")
-_bmm_op = Op("bmm", matmul, lambda g, b: g @ b.mT, lambda g, a, b_shape: _grad_right(g, a, b_shape), inputs="a b")
+_matmul_op = Op("mm", matmul, lambda g, b: product(g, b.mT), lambda g, a, b_shape: _grad_right(g, a, b_shape), inputs="a b")
+_bmm_op = Op("bmm", matmul, lambda g, b: product(g, b.mT), lambda g, a, b_shape: _grad_right(g, a, b_shape), inputs="a b")
 
 
 def _same_dtype(name: str, a: Any, b: Any) -> None:
@@ -258,26 +264,31 @@ def _scaled_sum(function: Any, base: Any, a: Any, b: Any, beta: Any, alpha: Any,
 _lowered_sum = lower_precision(_scaled_sum)  # under autocast
 
 
+@takes_former_calls("beta", "alpha")
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * mat1 @ mat2."""
     return titled(_scaled_sum(mm, input, mat1, mat2, beta, alpha, out, True), "addmm")
 
 
+@takes_former_calls("beta", "alpha")
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * mat @ vec."""
     return titled(_scaled_sum(mv, input, mat, vec, beta, alpha, out), "addmv")
 
 
+@takes_former_calls("beta", "alpha")
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * outer(vec1, vec2)."""
     return titled(_scaled_sum(outer, input, vec1, vec2, beta, alpha, out), "addr")
 
 
+@takes_former_calls("beta", "alpha")
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * batch1 @ batch2, per matrix of the batch."""
     return titled(_scaled_sum(bmm, input, batch1, batch2, beta, alpha, out, True), "baddbmm")
 
 
+@takes_former_calls("beta", "alpha")
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """beta * input + alpha * the sum over the batch of batch1 @ batch2."""
     return _scaled_sum(lambda a, b: bmm(a, b).sum(0, dtype=a.dtype), input, batch1, batch2, beta, alpha, out, True)
@@ -296,7 +307,7 @@ def _in_place(function: Any) -> Any:
 
     inplace.__name__ = inplace.__qualname__ = name
     inplace.__doc__ = f"In-place `{function.__name__}`: writes into this tensor's memory and returns it."
-    return inplace
+    return takes_former_calls("beta", "alpha")(inplace)
 
 
 addmm_ = _in_place(addmm)
@@ -363,10 +374,10 @@ def linear(x: Any, weight: Any, bias: Any) -> Any:
 def _linear_weight(g: Any, x: Any) -> Any:
     g_shape, x_shape = shape_of(g), shape_of(x)
     rows = math.prod(x_shape[:-1])
-    return g.reshape(rows, g_shape[-1]).mT @ x.reshape(rows, x_shape[-1])
+    return product(g.reshape(rows, g_shape[-1]).mT, x.reshape(rows, x_shape[-1]))
 
 
-_linear_op = Op("addmm", linear, lambda g, weight: g @ weight, lambda g, x: _linear_weight(g, x),
+_linear_op = Op("addmm", linear, lambda g, weight: product(g, weight), lambda g, x: _linear_weight(g, x),
                 lambda g, bias_shape: sum_to(g, shape=bias_shape), inputs="x weight bias").variant("linear")
 _linear_plain_op = _linear_op.variant("linear_plain")
 

@@ -6,6 +6,7 @@ gradient of the output, `x`, `a`, `b` inputs, `y` the output.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, engine_state, errors
+from mytorch.backends import kernel
 from mytorch.engine_state import get_mode
 from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out, result_dtype
 from mytorch.ops.views import shape_of, size_error, zeros_for
@@ -25,18 +27,29 @@ POINTWISE: set[Op] = set()  # every operation made here: its inputs broadcast, a
 _EXACT_OUT = frozenset({"abs", "neg", "ceil", "floor", "trunc", "frac", "sign", "sgn", "round", "hardshrink"})  # no cast into `out`
 
 
-def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
-    if hasattr(function, "reference"):  # a kernel of the seam: it returns an array by itself
-        direct: Any = function
-    elif isinstance(function, np.ufunc):
-        def direct(x: Any) -> Any:
-            return function(x, out=...)
-    else:
+MANY = 8192  # elements from which a backend is asked; a small operation does not pay for the question
+
+
+def seam(name: str, function: Any, operands: int) -> Any:
+    """A ufunc as the kernel of its name, which returns an array; other functions as they are."""
+    if not isinstance(function, np.ufunc):
+        return function
+    if operands == 1:
+        return kernel(lambda x: function(x, out=...), name=name)
+    return kernel(lambda a, b: function(a, b, out=...), name=name)
+
+
+def _unary_kernel(function: Any, careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+    if not hasattr(function, "reference"):  # no kernel of the seam
         return lambda x: promoted(careful, (x,), rule)
+    direct, override = function.reference, function.override
 
     def run(x: Any) -> Any:
         try:
             if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+                if override is not None and x.size >= MANY:
+                    y = override(x)
+                    return direct(x) if y is NotImplemented else y
                 return direct(x)
             return promoted(careful, (x,), rule)
         except MemoryError as error:
@@ -45,7 +58,7 @@ def _unary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rul
     return run
 
 
-def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], rule: str,
+def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..., Any], rule: str,
                    refuse: Callable[[Any, Any], None] | None) -> Callable[..., Any]:
     def run_carefully(a: Any, b: Any) -> Any:
         if refuse is not None:
@@ -53,6 +66,7 @@ def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], ru
         return promoted(careful, (a, b), rule)
 
     direct = isinstance(function, np.ufunc)
+    override = None if not direct else seam(name, function, 2).override
 
     def run(a: Any, b: Any) -> Any:
         try:
@@ -61,8 +75,14 @@ def _binary_kernel(function: Callable[..., Any], careful: Callable[..., Any], ru
                 if kind is FLOAT32 or kind is FLOAT64:
                     if type(b) is ndarray:
                         if b.dtype is kind:
+                            if override is not None and (a.size >= MANY or b.size >= MANY):
+                                y = override(a, b)
+                                return function(a, b, out=...) if y is NotImplemented else y
                             return function(a, b, out=...)
                     elif type(b) is float or type(b) is int:
+                        if override is not None and a.size >= MANY:
+                            y = override(a, b)
+                            return function(a, b, out=...) if y is NotImplemented else y
                         return function(a, b, out=...)
             elif direct and type(b) is ndarray and (type(a) is int or type(a) is float) and (b.dtype is FLOAT32 or b.dtype is FLOAT64):
                 return function(a, b, out=...)  # 1 - x
@@ -80,7 +100,7 @@ def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] |
     Args:
         careful: what to run instead of `function` on anything but float32 and float64.
     """
-    op = Op(name, _unary_kernel(function, careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
+    op = Op(name, _unary_kernel(seam(name, function, 1), careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
     run = op.kernel
 
     def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
@@ -106,7 +126,7 @@ def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any
         careful: what to run instead of `function` on anything but float32 and float64.
         refuse: raises for operands, of other dtypes than these two, that torch refuses.
     """
-    op = Op(name, _binary_kernel(function, careful or function, rule, refuse), *formulas, inputs="a b", holomorphic=holomorphic)
+    op = Op(name, _binary_kernel(name, function, careful or function, rule, refuse), *formulas, inputs="a b", holomorphic=holomorphic)
     run = op.kernel
     second = frozenset() if numbers == "none" else NUMBERS
 
@@ -122,8 +142,8 @@ def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any
                 if input._edge is None is input._view and not input._requires_grad and out is None and get_mode() is None:
                     return engine_state.wrap(op.kernel(input._array, other))
                 y = apply(op, (input, other))
-            elif isinstance(other, np.generic) and second:
-                y = apply(op, (input, other.item()))
+            elif isinstance(other, (np.generic, int, float, complex)) and second:
+                y = apply(op, (input, _plain(other)))
             else:
                 return _refuse(name, other)
             return y if out is None else put_out(y, out, False, (input, other))
@@ -137,14 +157,26 @@ def binary(name: str, function: Callable[..., Any], *formulas: Callable[..., Any
     return _named(call, name, op, doc)
 
 
+def _plain(number: Any) -> Any:
+    """The Python number that a number of NumPy's, or of a class derived from int, float or complex, is."""
+    if isinstance(number, np.generic):
+        return number.item()
+    kinds: tuple[Any, ...] = (int, float, complex)
+    return next(kind(number) for kind in kinds if isinstance(number, kind))
+
+
 def _refuse(name: str, other: Any) -> Any:
-    if isinstance(other, (int, float, complex, np.generic, ndarray, list, tuple, str, type(None), dict)):
+    if isinstance(other, (np.generic, ndarray)) or type(other) in _NO_OPERANDS:
         raise errors.type_error(name, "other", 2, "Tensor", other)
-    return NotImplemented
+    return NotImplemented  # a class of somebody's own may know what to do, one derived from tuple too
+
+
+_NO_OPERANDS = frozenset({int, float, complex, bool, list, tuple, str, type(None), dict})
 
 
 def _named(call: Any, name: str, op: Op, doc: str) -> Any:
     call.__name__ = call.__qualname__ = name
+    call.__module__ = sys._getframe(2).f_globals["__name__"]  # of the row: pickle finds the function there
     call.__doc__ = doc
     call.op = op
     POINTWISE.add(op)

@@ -108,11 +108,13 @@ def randint(*args: Any, generator: Any = None, out: Any = None, dtype: Any = Non
     return y if out is None else put_out(y, out, warn=False)
 
 
-def randint_like(input: Any, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,  # noqa: A002
-                 layout: Any = None, memory_format: Any = None, generator: Any = None) -> Any:
-    """`randint` with the shape and dtype of another tensor."""
+def randint_like(input: Any, low: int | None = None, high: int | None = None, *, dtype: Any = None, device: Any = None,  # noqa: A002
+                 requires_grad: bool = False, layout: Any = None, memory_format: Any = None, generator: Any = None) -> Any:
+    """`randint` with the shape and dtype of another tensor: `randint_like(x, high)` or `randint_like(x, low, high)`."""
     require_tensor("randint_like", input)
-    first, last = (0, int(low)) if high is None else (int(low), int(high))
+    if low is None and high is None:
+        raise TypeError("randint_like() needs the end of its range: randint_like(input, high) or randint_like(input, low, high)")
+    first, last = (0, int(low)) if low is not None and high is None else (int(low or 0), int(high or 0))
     if first >= last:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={first} >= to={last}")
     return _like(input, lambda g, shape, np_dtype, contiguous: g.randint(first, last, shape, np_dtype), dtype, device, requires_grad,

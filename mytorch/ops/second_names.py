@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes, engine_state, errors
+from mytorch import draws, dtypes, engine_state, errors
 from mytorch.grad_mode import by_example
 from mytorch.ops import dropout as dropouts
 from mytorch.ops import elementwise, norm
@@ -22,7 +22,7 @@ from mytorch.ops.embedding import embedding as _embedding
 from mytorch.ops.embedding import renorm_rows
 from mytorch.ops.grid_sample import affine_grid
 from mytorch.ops.joining import cat
-from mytorch.ops.linalg import outer
+from mytorch.ops.linalg import mm, outer
 from mytorch.ops.matrix_functions import vander as _vander
 from mytorch.ops.random import source
 from mytorch.ops.resize import channel_shuffle
@@ -30,12 +30,14 @@ from mytorch.ops.shape import flip
 from mytorch.ops.statistics import norm as _norm
 from mytorch.ops.statistics import vector_norm
 from mytorch.ops.views import matrix_transpose, movedim, transpose
+from mytorch.ops.views import swapaxes as swapaxes
 
 __mytorch__ = True
 
 concat = concatenate = cat
 moveaxis = movedim
-swapaxes = swapdims = transpose
+swapdims = transpose
+spmm = mm  # for dense matrices they are one
 ger = outer
 native_channel_shuffle = channel_shuffle
 affine_grid_generator = affine_grid
@@ -171,7 +173,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # no
 
 @by_example
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
-    """How many of `count` tries succeed, each with probability `prob`: drawn try by try.
+    """How many of `count` tries succeed, each with probability `prob`. See `draws.binomial`.
 
     Shape: both of one shape, kept. dtype: floating, kept.
     Raises:
@@ -187,8 +189,8 @@ def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
     if not ((p >= 0) & (p <= 1)).all() or np.isnan(n).any():
         raise RuntimeError("binomial: expected 0 <= prob <= 1 and counts that are numbers")
     drawn = source(generator)
-    hits = [drawn.bernoulli(np.full(max(int(tries), 0), chance), (max(int(tries), 0),)).sum()
-            for tries, chance in zip(n.reshape(-1), p.reshape(-1), strict=True)]
+    hits = [draws.binomial(tries, chance, lambda: drawn.random((1,), np.dtype(np.float64)).item())
+            for tries, chance in zip(n.reshape(-1).tolist(), p.reshape(-1).tolist(), strict=True)]
     return engine_state.wrap(dtypes.cast(np.array(hits, np.float64).reshape(n.shape), count._array.dtype))
 
 

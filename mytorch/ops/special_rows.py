@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -42,5 +43,6 @@ def constant_binary(name: str, function: Callable[..., Any], doc: str) -> Any:
 
 def _named(call: Any, name: str, doc: str) -> Any:
     call.__name__ = call.__qualname__ = name
+    call.__module__ = sys._getframe(2).f_globals["__name__"]  # of the row: pickle finds the function there
     call.__doc__ = f"{doc}\n\nShape: any -> the same; integers give floats. Derivative: none, as in torch: the result requires no gradient."
     return call

@@ -399,6 +399,11 @@ def permute(input: Any, *order: Any, dims: Any = None) -> Any:  # noqa: A002
     return apply(permute_op, (input,), {"dims": found})
 
 
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:  # noqa: A002
+    """`transpose` with NumPy's names."""
+    return transpose(input, axis0, axis1)
+
+
 def transpose(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
     """Two dimensions exchanged, a view. Derivative: g with them exchanged back."""
     ndim = input._array.ndim

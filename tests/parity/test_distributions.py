@@ -40,8 +40,31 @@ MADE = {
         D.AffineTransform(1.0, -2.0), D.ExpTransform()]),
     "sigmoid of independent Normals": lambda D, t: D.TransformedDistribution(D.Independent(D.Normal(t([0.5, -1.0]), t([1.0, 0.3])), 1), [
         D.SigmoidTransform()]),
+    "Gamma": lambda D, t: D.Gamma(t([0.5, 3.0]), t([1.0, 2.0])),
+    "Chi2": lambda D, t: D.Chi2(t([0.5, 3.0])),
+    "Beta": lambda D, t: D.Beta(t([0.5, 3.0]), t([1.5, 2.0])),
+    "Beta of small weights": lambda D, t: D.Beta(t([0.5, 0.3]), t([0.7, 0.2])),
+    "Dirichlet": lambda D, t: D.Dirichlet(t([[0.5, 3.0, 1.0], [2.0, 2.0, 7.0]])),
+    "StudentT": lambda D, t: D.StudentT(t([1.5, 3.0]), t([1.0, -2.0]), t([1.0, 0.5])),
+    "OneHotCategoricalStraightThrough": lambda D, t: D.OneHotCategoricalStraightThrough(t([[0.2, 0.5, 0.9], [1.0, 0.1, 0.1]])),
+    "RelaxedOneHotCategorical": lambda D, t: D.RelaxedOneHotCategorical(t(0.7), t([[0.2, 0.5, 0.9], [1.0, 0.1, 0.1]])),
+    "RelaxedOneHotCategorical of logits": lambda D, t: D.RelaxedOneHotCategorical(t(1.5), logits=t([0.2, -3.0, 1.0])),
+    "RelaxedBernoulli": lambda D, t: D.RelaxedBernoulli(t(0.7), t([0.2, 0.5, 0.9])),
+    "mixture of Normals": lambda D, t: D.MixtureSameFamily(D.Categorical(t([0.2, 0.8])), D.Normal(t([-1.0, 2.0]), t([0.5, 1.0]))),
+    "batch of mixtures of vectors": lambda D, t: D.MixtureSameFamily(
+        D.Categorical(logits=t([[0.2, 0.8], [1.0, 0.0], [0.3, 0.1]])),
+        D.Independent(D.Normal(t([[[-1.0, 2.0], [0.5, 1.0]]]).expand(3, 2, 2), t([1.0, 0.5])), 1)),
+    "Gumbel": lambda D, t: D.Gumbel(t([0.5, -1.0]), t([1.0, 0.3])),
+    "Weibull": lambda D, t: D.Weibull(t([0.5, 2.0]), t([1.5, 3.0])),
+    "Pareto": lambda D, t: D.Pareto(t([0.2, 0.3]), t([2.5, 3.0])),
+    "HalfCauchy": lambda D, t: D.HalfCauchy(t([0.5, 2.0])),
+    "Binomial": lambda D, t: D.Binomial(5, t([0.3, 0.9])),
+    "Binomial of many tries": lambda D, t: D.Binomial(t([100.0, 1000.0, 40.0]), t([0.3, 0.5, 0.9])),
+    "Binomial of logits": lambda D, t: D.Binomial(3, logits=t([0.3, -2.0])),
+    "NegativeBinomial": lambda D, t: D.NegativeBinomial(t([5.0, 2.0]), t([0.3, 0.6])),
     "back of exp": lambda D, t: D.TransformedDistribution(D.Exponential(t([0.5, 2.0])), [D.ExpTransform().inv]),
 }
+APPROXIMATE = ("Gamma", "Chi2", "Beta", "Beta of small weights", "Dirichlet", "StudentT")  # torch's gradients of these draws are
 DISCRETE = ("Bernoulli", "Geometric", "Categorical", "OneHotCategorical", "Multinomial", "Poisson")
 
 
@@ -96,7 +119,7 @@ def test_densities_and_their_gradients_are_torchs(name: str) -> None:
                                   "repr", "enumerate_support", "expand", "cdf", "icdf", "gradient of rsample"])
 @pytest.mark.parametrize("name", MADE)
 def test_what_is_known_of_it_is_what_torch_knows(name: str, what: str) -> None:
-    if what == "support" and ("Transformed" in name or name in ("back of exp", "Multinomial", "Uniform")):
+    if what == "support" and ("Transformed" in name or name in ("back of exp", "Multinomial", "Uniform", "Pareto", "Binomial of many tries")):
         pytest.skip("torch shows no readable constraint")
     found = []
     for T, distribution, leaves in both(name):
@@ -112,7 +135,8 @@ def test_what_is_known_of_it_is_what_torch_knows(name: str, what: str) -> None:
     if isinstance(found[0], (str, tuple)):
         assert found[1] == found[0]
     else:
-        np.testing.assert_allclose(found[1], found[0], rtol=2e-5, atol=2e-5)
+        rtol = 1e-3 if what == "gradient of rsample" and name in APPROXIMATE else 2e-5
+        np.testing.assert_allclose(found[1], found[0], rtol=rtol, atol=2e-5)
 
 
 def known(T: Any, distribution: Any, what: str, leaves: list[Any]) -> Any:
@@ -152,6 +176,10 @@ PAIRS = [
     ("Categorical", lambda D, t: D.Categorical(t([[0.4, 0.5, 0.1], [1.0, 1.0, 0.5]]))),
     ("OneHotCategorical", lambda D, t: D.OneHotCategorical(t([[0.4, 0.5, 0.1], [1.0, 1.0, 0.5]]))),
     ("MultivariateNormal", lambda D, t: D.MultivariateNormal(t([0.0, 1.0]), t([[1.0, 0.1], [0.1, 3.0]]))),
+    ("Gamma", lambda D, t: D.Gamma(t([1.5, 0.2]), t([0.5, 1.0]))),
+    ("Beta", lambda D, t: D.Beta(t([1.5, 0.2]), t([0.5, 1.0]))),
+    ("Dirichlet", lambda D, t: D.Dirichlet(t([[1.5, 0.2, 1.0], [0.5, 1.0, 3.0]]))),
+    ("OneHotCategoricalStraightThrough", lambda D, t: D.OneHotCategoricalStraightThrough(t([[0.4, 0.5, 0.1], [1.0, 1.0, 0.5]]))),
     ("Independent", lambda D, t: D.Independent(D.Normal(t([[0.0, 1.0, 1.0]]), t([[2.0, 2.0, 0.5]])), 1)),
 ]
 
@@ -194,6 +222,17 @@ MISTAKES = [
     lambda D, t: D.kl_divergence(D.Normal(0.0, 1.0), D.Bernoulli(0.5)),
     lambda D, t: D.register_kl(D.Normal, 3),
     lambda D, t: D.AffineTransform(0.0, 1.0, cache_size=2),
+    lambda D, t: D.Gamma(-1.0, 1.0),
+    lambda D, t: D.Beta(t([1.0]), t([0.0])),
+    lambda D, t: D.Beta(0.5, 0.5).log_prob(t(1.5)),
+    lambda D, t: D.Dirichlet(t(1.0)),
+    lambda D, t: D.Dirichlet(t([1.0, 2.0])).log_prob(t([0.5, 0.6])),
+    lambda D, t: D.StudentT(0.0),
+    lambda D, t: D.MixtureSameFamily(D.Normal(0.0, 1.0), D.Normal(t([0.0, 1.0]), 1.0)),
+    lambda D, t: D.MixtureSameFamily(D.Categorical(t([0.5, 0.5])), 3),
+    lambda D, t: D.MixtureSameFamily(D.Categorical(t([0.5, 0.5])), D.Normal(t([0.0, 1.0, 2.0]), 1.0)),
+    lambda D, t: D.RelaxedOneHotCategorical(t(0.5)),
+    lambda D, t: D.RelaxedBernoulli(t(0.5), t([2.0])),
 ]
 
 
@@ -213,3 +252,30 @@ def test_modules_are_where_torch_has_them() -> None:
     from mytorch.distributions.normal import Normal
     assert (Categorical, MultivariateNormal, Normal) == (
         mytorch.distributions.Categorical, mytorch.distributions.MultivariateNormal, mytorch.distributions.Normal)
+
+
+def test_a_class_written_outside_expands_as_in_torch() -> None:
+    for T in (torch, mytorch):
+        D = T.distributions
+
+        class Shifted(D.Distribution):
+            arg_constraints = {"loc": D.constraints.real}  # noqa: RUF012
+            support = D.constraints.real
+
+            def __init__(self, loc: Any) -> None:
+                self.loc = loc
+                super().__init__(loc.shape)
+
+            def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+                new = self._get_checked_instance(Shifted, _instance)
+                new.loc = self.loc.expand(batch_shape)
+                super(Shifted, new).__init__(batch_shape, validate_args=False)
+                return new
+
+        class Twice(Shifted):
+            def __init__(self, loc: Any) -> None:
+                super().__init__(2 * loc)
+
+        assert Shifted(T.zeros(3)).expand((2, 3)).loc.shape == (2, 3)
+        with pytest.raises(NotImplementedError, match="must also define"):
+            Twice(T.zeros(3)).expand((2, 3))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+import pickle
 
 import numpy as np
 import pytest
@@ -175,7 +177,72 @@ def test_a_checkpoint_of_a_waiting_layer_loads_into_a_waiting_layer(kind):
     assert_same(scenario)
 
 
+def saved(T, value, **options):
+    stream = io.BytesIO()
+    T.save(value, stream, **options)
+    return io.BytesIO(stream.getvalue())
+
+
+@pytest.mark.parametrize("options", [{}, {"_use_new_zipfile_serialization": False}])
+@pytest.mark.parametrize("into", LIBS)
+@pytest.mark.parametrize("out_of", LIBS)
+def test_the_file_of_a_waiting_layer_is_exchanged_with_torch(out_of, into, options):
+    def network(T):
+        return T.nn.Sequential(T.nn.LazyLinear(3), T.nn.LazyBatchNorm1d(), T.nn.LazyLinear(2, bias=False))
+
+    state = into.load(saved(out_of, network(out_of).state_dict(), **options), weights_only=False)
+    assert [type(value).__name__ for value in state.values()] == [
+        "UninitializedParameter", "UninitializedParameter", "UninitializedParameter", "UninitializedParameter", "UninitializedBuffer",
+        "UninitializedBuffer", "Tensor", "UninitializedParameter"]
+    net = network(into)
+    assert net.load_state_dict(state) == ([], [])
+    assert net(into.ones(4, 5)).shape == (4, 2)
+
+
+def test_a_saved_waiting_parameter_keeps_dtype_and_whether_it_trains():
+    waiting = mytorch.nn.UninitializedParameter(requires_grad=False, dtype=mytorch.float64)
+    for T in LIBS:
+        loaded = T.load(saved(mytorch, [waiting, waiting]), weights_only=False)
+        assert (loaded[0].dtype, loaded[0].requires_grad) == (T.float64, False)
+        assert loaded[0] is loaded[1]
+
+
+def test_a_file_cannot_make_a_waiting_parameter_of_integers():
+    with pytest.raises(pickle.UnpicklingError, match="cannot require a gradient"):
+        mytorch.load(saved(torch, _Integers()))
+
+
+class _Integers:
+    """Pickles as a Parameter of integers that requires a gradient."""
+
+    def __reduce__(self):
+        return torch.nn.UninitializedParameter, (True, None, torch.int64)
+
+
+@pytest.mark.parametrize("scenario", [
+    lambda T: [T.nn.UninitializedBuffer(persistent=False).persistent, T.nn.UninitializedBuffer().persistent],
+    lambda T: isinstance(T.nn.UninitializedBuffer(), T.nn.Buffer),
+    lambda T: [T.nn.UninitializedParameter().data, T.nn.UninitializedParameter(dtype=T.float64).data],
+    lambda T: [T.nn.parameter.is_lazy(param=T.nn.LazyLinear(3).weight), T.nn.parameter.is_lazy(3)],
+    lambda T: T.nn.UninitializedParameter().cls_to_become.__name__,
+    lambda T: isinstance(T.nn.UninitializedBuffer(), T.nn.parameter.UninitializedTensorMixin),
+])
+def test_what_waits_says_of_itself_what_torchs_says(scenario):
+    assert_same(scenario)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_waiting_buffer_is_a_buffer_of_its_module(persistent):
+    for T in LIBS:
+        layer = T.nn.Linear(1, 1, bias=False)
+        layer.seen = T.nn.UninitializedBuffer(persistent=persistent)
+        assert list(layer._buffers) == ["seen"]
+        layer.seen.materialize((2,))
+        assert list(layer.state_dict()) == (["weight", "seen"] if persistent else ["weight"])
+
+
 @pytest.mark.parametrize("use", [
+    lambda T, w: w.item(), lambda T, w: w.tolist(), lambda T, w: w.is_shared(), lambda T, w: w.clone(),
     lambda T, w: w + 1, lambda T, w: T.ones(1, 3) @ w, lambda T, w: w.sum(), lambda T, w: T.relu(w), lambda T, w: T.nn.init.zeros_(w),
     lambda T, w: w.numel(),
     lambda T, w: T.nn.functional.linear(T.ones(1, 3), w), lambda T, w: w.shape, lambda T, w: w.share_memory_(),

@@ -11,6 +11,7 @@ ROWS = [
     Sample("Tensor.swapaxes_", lambda m: (m(2, 3), 0, 1)),
     Sample("adjoint", lambda m: (m.complex(2, 3, 4),)),
     Sample("ger", lambda m: (m(2), m(3))),
+    Sample("spmm", lambda m: (m(2, 3), m(3, 4))),
     Sample("detach", lambda m: (m(2, 3),), grad=False),
     Sample("detach_", lambda m: (m.const(2, 3),), grad=False),
     *[Sample(name, lambda m: (m(3, 4, 2), 0.4, True), random=True)

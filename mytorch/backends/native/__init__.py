@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mytorch.backends.native import matmul, pointwise
+from mytorch.backends.native import conv, matmul, pointwise
 from mytorch.backends.native.extension import library_path as library_path
 
 if TYPE_CHECKING:
@@ -20,5 +20,5 @@ if TYPE_CHECKING:
 __mytorch__ = True
 
 overrides: dict[str, Callable[..., Any]] = {}
-for _family in (matmul, pointwise):
+for _family in (conv, matmul, pointwise):
     overrides.update(_family.overrides)
