@@ -18,7 +18,7 @@ BENCH_ARGS ?= --publish
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: mnist test test-reference test-install parity compatibility lint bench docs smoke sanitize check-all clean
+.PHONY: mnist test test-reference test-install parity compatibility lint bench docs smoke sanitize sanitize-threads test-isas check-all clean
 
 mnist: $(VENV)/.stamp-mnist
 	$(BIN)/python extra/mnist.py $(MNIST_ARGS)
@@ -60,25 +60,39 @@ smoke: $(VENV)/.stamp-test
 	  echo "$$example --smoke"; MPLBACKEND=agg $(BIN)/python "$$example" --smoke; \
 	done
 
-# The tests of the native kernels on a build with AddressSanitizer and UndefinedBehaviorSanitizer. Python itself is not built with
-# them, so their libraries are loaded first.
-SANITIZERS := address,undefined
-SANITIZER_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libubsan.so)
+# The tests of the native kernels on a build with sanitizers. Python itself is not built with them, so their libraries are loaded
+# first. $(call on_sanitized_build,NAME,SANITIZERS,LIBRARIES,OPTIONS IN THE ENVIRONMENT,TESTS)
+define on_sanitized_build
+@if ! command -v $(CXX) >/dev/null 2>&1; then echo "$@: no C++ compiler ($(CXX)), so no native kernels to check"; \
+else set -ex; tree=$(CURDIR)/build/$(1); rm -rf $$tree/src; mkdir -p $$tree/src; \
+  $(BIN)/python -m $(PIP) install cmake ninja; \
+  $(BIN)/cmake -S . -B $$tree -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DMYTORCH_SANITIZE=$(2) \
+    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$$tree/src; \
+  $(BIN)/cmake --build $$tree; \
+  cp -R mytorch tests pyproject.toml $$tree/src/; mv $$tree/src/_native.abi3.so $$tree/src/mytorch/; cd $$tree/src; \
+  LD_PRELOAD="$(foreach library,$(3),$(shell $(CXX) -print-file-name=$(library).so))" $(4) \
+    MYTORCH_BACKEND=native PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -q --capture=sys $(5); fi
+endef
+
+MEMORY := address,undefined
+# AddressSanitizer and UndefinedBehaviorSanitizer: no kernel touches memory that is not its own.
 sanitize: $(VENV)/.stamp-test
-	@if ! command -v $(CXX) >/dev/null 2>&1; then echo "sanitize: no C++ compiler ($(CXX)), so no native kernels to check"; \
-	else set -ex; rm -rf build/sanitized; mkdir -p build/sanitized; \
-	  $(BIN)/python -m $(PIP) install cmake ninja; \
-	  $(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DMYTORCH_SANITIZE=$(SANITIZERS) \
-	    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$(CURDIR)/build/sanitized; \
-	  $(BIN)/cmake --build build/sanitize; \
-	  cp -R mytorch tests pyproject.toml build/sanitized/; \
-	  mv build/sanitized/_native.abi3.so build/sanitized/mytorch/; \
-	  cd build/sanitized; \
-	  LD_PRELOAD="$(SANITIZER_LIBRARIES)" ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 UBSAN_OPTIONS=halt_on_error=1 \
-	    MYTORCH_BACKEND=native PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -q tests/backends; fi
+	$(call on_sanitized_build,sanitized,$(MEMORY),libasan libubsan,ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
+	  UBSAN_OPTIONS=halt_on_error=1,tests/backends)
+
+# ThreadSanitizer: the threads that share a job do not race. It follows no fork of a process that has threads.
+sanitize-threads: $(VENV)/.stamp-test
+	$(call on_sanitized_build,sanitized-threads,thread,libtsan,TSAN_OPTIONS=halt_on_error=1,tests/backends/test_threads.py \
+	  -k "not fork and not worker and not ctrl_c")
+
+# The native kernels of each instruction set that this processor has, also those that it would not choose.
+LIST_ISAS := import sys; sys.path.insert(0, "."); from tests.backends.agreement import instruction_sets; print(*instruction_sets())
+test-isas: $(VENV)/.stamp-test
+	@set -e; for isa in $$($(BIN)/python -c '$(LIST_ISAS)'); do echo "MYTORCH_ISA=$$isa"; \
+	  MYTORCH_ISA=$$isa $(BIN)/python -m pytest -q tests/backends/test_all_rows.py tests/backends/test_threads.py tests/test_layers.py; done
 
 check-all: export MYTORCH_FULL := 1
-check-all: lint test test-reference sanitize parity test-install smoke docs
+check-all: lint test test-reference test-isas sanitize sanitize-threads parity test-install smoke docs
 
 clean:
 	rm -rf $(VENV) $(PARITY_VENV) build dist docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,7 +1,11 @@
 // Blocks of memory that are used again. A training step asks for the same sizes every time; memory fresh from the system costs a
 // page fault per 4 KiB, several times the arithmetic of a small operation. Sizes are rounded up to classes an eighth apart, idle
 // blocks wait in a list per class, and a cap bounds what waits.
+#ifdef _WIN32
+#include <malloc.h>
+#else
 #include <pthread.h>
+#endif
 
 #include <cstdlib>
 #include <mutex>
@@ -48,8 +52,20 @@ int class_of(size_t bytes, size_t *rounded) {
 }
 
 void *fresh(size_t bytes) {
+#ifdef _WIN32
+    return _aligned_malloc(bytes, ALIGNMENT);
+#else
     void *block = nullptr;
     return posix_memalign(&block, ALIGNMENT, bytes) == 0 ? block : nullptr;
+#endif
+}
+
+void release(void *block) {
+#ifdef _WIN32
+    _aligned_free(block);
+#else
+    std::free(block);
+#endif
 }
 
 void drop_idle_blocks() {
@@ -57,19 +73,23 @@ void drop_idle_blocks() {
         while (list != nullptr) {
             Idle *block = list;
             list = block->next;
-            std::free(block);
+            release(block);
         }
     }
     idle_bytes = 0;
 }
 
+#ifndef _WIN32
 // A child forked while another thread held the lock would wait for ever.
 const int registered = pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, [] { lock.unlock(); });
+#endif
 
 }  // namespace
 
 extern "C" void *mytorch_take(size_t bytes) {
+#ifndef _WIN32
     (void)registered;
+#endif
     size_t rounded;
     const int number = class_of(bytes, &rounded);
     std::lock_guard<std::mutex> guard(lock);
@@ -101,7 +121,7 @@ extern "C" void mytorch_give(void *block, size_t bytes) {
     std::lock_guard<std::mutex> guard(lock);
     used_bytes -= rounded;
     if (number >= CLASSES || idle_bytes + rounded > CAP) {
-        std::free(block);
+        release(block);
         return;
     }
     Idle *idle = static_cast<Idle *>(block);

@@ -254,8 +254,25 @@ static PyObject *kernels(PyObject *module, PyObject *isa) {
     return table == NULL ? NULL : Py_BuildValue("sN", chosen, table);
 }
 
+/* {kernel name: signature}, which every instruction set has in common. */
+static PyObject *signatures(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    const char *chosen = NULL;
+    PyObject *table = PyDict_New();
+    for (const mytorch_kernel *kernel = mytorch_kernels("", &chosen); table != NULL && kernel->name != NULL; ++kernel) {
+        PyObject *text = PyUnicode_FromString(kernel->signature);
+        if (text == NULL || PyDict_SetItemString(table, kernel->name, text) < 0) {
+            Py_CLEAR(table);
+        }
+        Py_XDECREF(text);
+    }
+    return table;
+}
+
 static PyMethodDef methods[] = {
     {"kernels", kernels, METH_O, "kernels(isa)\n--\n\n(name, {kernel name: callable}) of an instruction set; '' means the best."},
+    {"signatures", signatures, METH_NOARGS, "signatures()\n--\n\n{kernel name: signature}."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "get_num_threads()\n--\n\nThreads that a kernel may use."},
     {"set_num_threads", set_num_threads, METH_O, "set_num_threads(count)\n--\n\nLet kernels use that many threads."},
     {"empty_cache", empty_cache, METH_NOARGS, "empty_cache()\n--\n\nReturn idle blocks of memory to the system."},

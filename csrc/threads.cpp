@@ -2,8 +2,10 @@
 // are done, not when its workers are: a thread that the system has put aside holds nobody up.
 //
 // How a job is cut into tasks depends on shapes alone, never on the number of threads, so that results do not either.
+#ifndef _WIN32
 #include <pthread.h>
 #include <sched.h>
+#endif
 
 #include <atomic>
 #include <chrono>
@@ -161,13 +163,17 @@ private:
 
 Pool *pool = nullptr;  // never deleted: its workers sleep until the process ends
 
+#ifndef _WIN32
 // A forked child has one thread, and the pool's locks as they happened to be: it begins with a new pool.
 void begin_anew_after_fork() { pool = new Pool(pool->threads()); }
+#endif
 
 Pool &the_pool() {
     static const bool made = [] {
         pool = new Pool(available_processors());
+#ifndef _WIN32  // which has no fork
         pthread_atfork(nullptr, nullptr, begin_anew_after_fork);
+#endif
         return true;
     }();
     (void)made;

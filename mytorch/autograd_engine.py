@@ -28,6 +28,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state, errors
+from mytorch.backends import kernels
 from mytorch.dtypes import BFLOAT16_NP
 from mytorch.engine_state import GradientEdge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of
 from mytorch.grad_mode import Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
@@ -495,9 +496,15 @@ def _refuse_nan(node: Node, grads: Sequence[Any]) -> None:
             raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
 
 
+_MANY = 8192  # elements from which a backend is asked to add
+
+
 def _add(a: Any, b: Any) -> Any:
-    if type(a) is ndarray and a.dtype == BFLOAT16_NP:
-        return (as_tensor(a) + as_tensor(b))._array
+    if type(a) is ndarray:
+        if a.dtype == BFLOAT16_NP:
+            return (as_tensor(a) + as_tensor(b))._array
+        if a.size >= _MANY:
+            return kernels["add"](a, b)
     return a + b
 
 

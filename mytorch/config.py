@@ -20,11 +20,14 @@ def show_config() -> str:
 
     in_use, reason = backends.native_status()
     overridden = [name for name, kernel in backends.kernels.items() if kernel.override is not None]
+    processor = f"{backends.instruction_set()}, " if in_use else ""
+    threads = backends.get_num_threads()
     lines = [
         f"version {__version__}",
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
         f"NumPy {np.__version__}, BLAS {_describe_blas()}",
         f"backend: {'native' if in_use else 'reference (NumPy)'}, because {reason}",
+        f"kernels run on: {processor}{threads} thread{'s' if threads > 1 else ''}",
         f"kernels: {len(backends.kernels)}, of which native: {', '.join(sorted(overridden)) or 'none'}",
     ]
     return "mytorch built with:\n" + "".join(f"  - {line}\n" for line in lines)

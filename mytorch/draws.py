@@ -1,4 +1,4 @@
-"""From the generator's words to numbers: pure functions on arrays, without state, used by ``generator.py``.
+"""From the generator's words to numbers, used by ``generator.py``. Kernels draw from a twister; the rest are pure functions on arrays.
 
 `raw` is an array of 32-bit words that NumPy hands out widened to uint64. Where torch rounds once (its kernels are compiled to
 fused multiply-adds), these functions round once too, so that the numbers agree to the last bit.
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.backends import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mytorch.twister import Twister
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -95,6 +98,78 @@ def check_bounds(low: float, high: float, name: str) -> None:
         raise RuntimeError(f"uniform_ expects to - from <= {largest}, but found to={high} and from={low}")
 
 
+# ---- draws: each takes its words from a twister, in the order of the elements ----------------------------------------------------
+
+def fill(twister: Twister, out: Array, width: int, convert: Callable[[Array, Array], None]) -> None:
+    """Let convert(raw, part) make the values of a flat array, each from `width` words, a cacheful at a time."""
+    for start in range(0, out.size, CHUNK):
+        part = out[start : start + CHUNK]
+        convert(twister.random_raw(part.size * width), part)
+
+
+@kernel
+def draw_uniform(twister: Twister, shape: Any, dtype: np.dtype[Any], *, low: float, high: float) -> Array:
+    """Uniform in [low, high), which are numbers of the dtype, float32 or float64."""
+    out: Array = np.empty(shape, dtype)
+    width = float(dtype.type(high) - dtype.type(low))
+
+    def convert(raw: Array, part: Array) -> None:
+        (unit_float64 if dtype == np.float64 else unit_float32)(raw, part)
+        if low != 0 or high != 1:
+            part[...] = scale(part, width, low)
+            part[part == high] = low  # rounding may have reached the upper bound, which does not belong to the range
+
+    fill(twister, out.reshape(-1), 2 if dtype == np.float64 else 1, convert)
+    return out
+
+
+@kernel
+def draw_bernoulli(twister: Twister, shape: Any, *, threshold: int) -> Array:
+    """Booleans, true where 53 bits of a long word are below the threshold."""
+    out: Array = np.empty(shape, np.bool_)
+
+    def convert(raw: Array, part: Array) -> None:
+        np.less(modulo(long_words(raw), 2**53), np.uint64(threshold), out=part)
+
+    fill(twister, out.reshape(-1), 2, convert)
+    return out
+
+
+@kernel
+def draw_integers(twister: Twister, shape: Any, *, low: int, count: int) -> Array:
+    """low + word mod count, int64; count is less than 2^32 and the results lie in int64."""
+    out: Array = np.empty(shape, np.int64)
+
+    def convert(raw: Array, part: Array) -> None:
+        np.add(modulo(raw, count).view(np.int64), low, out=part)
+
+    fill(twister, out.reshape(-1), 1, convert)
+    return out
+
+
+def draw_long_integers(twister: Twister, shape: Any, wanted: np.dtype[Any], *, low: int, count: int) -> Array:
+    """low + long word mod count, in 64 bits, stored in the wanted dtype."""
+    out: Array = np.empty(shape, wanted)
+
+    def convert(raw: Array, part: Array) -> None:
+        values = modulo(long_words(raw), count)
+        values += np.uint64(low % 2**64)  # two's complement: wraps to the right int64
+        part[...] = store(values.view(np.int64), wanted)
+
+    fill(twister, out.reshape(-1), 2, convert)
+    return out
+
+
+@kernel
+def draw_permutation(twister: Twister, n: int) -> Array:
+    """The numbers 0 to n - 1 after swapping, for i = 0 to n - 2, places i and i + word mod (n - i)."""
+    targets: Array = np.arange(n, dtype=np.int64)
+    words: Array = np.empty(max(n - 1, 0), np.int64)
+    fill(twister, words, 1, lambda raw, part: np.copyto(part, raw.view(np.int64)))
+    targets[:-1] += words % np.arange(n, 1, -1)
+    return shuffle(targets)
+
+
 # ---- scaling with one rounding -------------------------------------------------------------------------------------------------
 
 def scale(x: Array, factor: float, offset: float) -> Array:
@@ -141,18 +216,18 @@ def _fused_multiply_add(x: Array, factor: float, offset: float) -> Array:
 
 # ---- normal values -------------------------------------------------------------------------------------------------------------
 
-def box_muller(units: Array, out: Array, mean: float, std: float) -> None:
-    """Blocks of 16: values u, v of the first and second half give sqrt(-2 log(1 - u)) times cos(2 pi v) and sin(2 pi v)."""
-    one, minus_two, two_pi = (units.dtype.type(c) for c in (1.0, -2.0, 2.0 * math.pi))
-    for start in range(0, units.size, CHUNK):
-        pairs = units[start : start + CHUNK].reshape(-1, 2, 8)
-        values = out[start : start + CHUNK].reshape(-1, 2, 8)
+@kernel
+def box_muller(x: Array, *, mean: float, std: float) -> None:
+    """In place, in blocks of 16: units u, v of the two halves give sqrt(-2 log(1 - u)) times cos(2 pi v) and sin(2 pi v)."""
+    one, minus_two, two_pi = (x.dtype.type(c) for c in (1.0, -2.0, 2.0 * math.pi))
+    for start in range(0, x.size, CHUNK):
+        pairs = x[start : start + CHUNK].reshape(-1, 2, 8)
         radius = np.sqrt(minus_two * np.log(one - pairs[:, 0]))  # 1 - u lies in (0, 1]
         angle = two_pi * pairs[:, 1]
-        np.multiply(radius, np.cos(angle), out=values[:, 0])
-        np.multiply(radius, np.sin(angle), out=values[:, 1])
+        np.multiply(radius, np.cos(angle), out=pairs[:, 0])
+        np.multiply(radius, np.sin(angle), out=pairs[:, 1])
         if mean != 0 or std != 1:
-            values[...] = scale(values, std, mean)
+            pairs[...] = scale(pairs, std, mean)
 
 
 def box_muller_pairs(units: Array, count: int) -> tuple[Array, float | None]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mytorch.backends import kernel
+
 __mytorch__ = True
 
 BOOL, INTEGER, FLOATING, COMPLEX = range(4)
@@ -99,6 +101,7 @@ def from_legacy_name(name: str) -> dtype:
     return found
 
 
+@kernel
 def bfloat16_to_float32(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """float32 values of an array of bfloat16 (exact: bfloat16 is the upper half of a float32)."""
     wide = array.view(np.uint16).astype(np.uint32)
@@ -106,6 +109,7 @@ def bfloat16_to_float32(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return wide.view(np.float32)
 
 
+@kernel
 def float32_to_bfloat16(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """bfloat16 values nearest to float32 values, ties to even; NaN stays NaN."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32).reshape(np.shape(array))
@@ -120,10 +124,12 @@ def cast(array: np.ndarray[Any, Any], np_dtype: np.dtype[Any]) -> np.ndarray[Any
         if np_dtype == BFLOAT16_NP:
             return array.copy()
         array = bfloat16_to_float32(array)
+        if np_dtype == np.float32:
+            return array
     if array.dtype.kind == "c" and np_dtype.kind not in "c":
         array = array.astype(bool) if np_dtype.kind == "b" else array.real
     if np_dtype == BFLOAT16_NP:
-        return float32_to_bfloat16(array.astype(np.float32))
+        return float32_to_bfloat16(array.astype(np.float32, copy=False))
     return array.astype(np_dtype)
 
 

@@ -113,7 +113,8 @@ class Generator(Sampling):
 
     def _source(self) -> Any:
         if self._twister is None:
-            twister = np.random.MT19937(0)
+            from mytorch.twister import Twister
+            twister = Twister(0)
             twister._legacy_seeding(self._seed & 0xFFFFFFFF)
             self._twister = twister
         return self._twister
@@ -157,7 +158,7 @@ class Generator(Sampling):
             raise RuntimeError("set_state: Invalid mt19937 state; give what get_state returned")
         with self._lock:
             key = record["key"].astype(np.uint32)
-            self._source().state = {"bit_generator": "MT19937", "state": {"key": key, "pos": 625 - left}}
+            self._source().state = {"bit_generator": "Twister", "state": {"key": key, "pos": 625 - left}}
             self._seed, self._untouched = int(record["seed"]), untouched
             self._next_normal = float(record["normal"]) if record["normal_is_valid"] else None
             self._next_normal32 = float(record["normal32"]) if record["normal32_is_valid"] else None
@@ -183,25 +184,25 @@ class Generator(Sampling):
 
     # ---- words -----------------------------------------------------------------------------------------------------------------
 
-    def _fill(self, out: Array, width: int, convert: Callable[[Array, Array], None]) -> Array:
-        """Fill a flat array with values of `width` words each, and return it; every draw takes its words here."""
+    def _draw(self, draw: Callable[..., Array], *args: Any, **options: Any) -> Array:
+        """What draw(twister, ...) returns; every draw takes its words here."""
         with self._lock:
-            take = self._source().random_raw
-            for start in range(0, out.size, draws.CHUNK):
-                part = out[start : start + draws.CHUNK]
-                convert(take(part.size * width), part)
+            values = draw(self._source(), *args, **options)
+            if values.size:
                 self._untouched = False
-        return out
+        return values
 
-    def _unit(self, n: int, dtype: Any = np.float64) -> Array:
-        out: Array = np.empty(n, dtype)
-        return self._fill(out, 1, draws.unit_float32) if out.dtype == np.float32 else self._fill(out, 2, draws.unit_float64)
+    def _unit(self, shape: Shape, dtype: Any = np.float64) -> Array:
+        return self._draw(draws.draw_uniform, shape, np.dtype(dtype), low=0.0, high=1.0)
 
     # ---- uniform ---------------------------------------------------------------------------------------------------------------
 
     @watched(0)
     def random(self, shape: Shape, np_dtype: Any = np.float32) -> Array:
         """Uniform in [0, 1): ``torch.rand``. Takes one word per value, two for float64."""
+        kind: np.dtype[Any] = np.dtype(np_dtype)
+        if kind == np.float32 or kind == np.float64:
+            return self._unit(shape, kind)
         return self.uniform(shape, 0.0, 1.0, np_dtype)
 
     @watched(0)
@@ -218,22 +219,14 @@ class Generator(Sampling):
         is_unit = low == 0 and high == 1
         if not is_unit:
             draws.check_bounds(low, high, dtypes.from_numpy_dtype(wanted).name)
-        first, last = inner.type(low), inner.type(high)
-        unit = draws.unit_float64 if inner == np.float64 else draws.unit_float32
-
-        def convert(raw: Array, part: Array) -> None:
-            unit(raw, part)
-            if not is_unit:
-                part[...] = draws.scale(part, float(last - first), float(first))
-
-        values: Array = np.empty(shape, inner)
-        self._fill(values.reshape(-1), 2 if inner == np.float64 else 1, convert)
-        if is_unit and wanted == inner:
+        first, last = float(inner.type(low)), float(inner.type(high))
+        values = self._draw(draws.draw_uniform, shape, inner, low=first, high=last)
+        if wanted == inner:
             return values
         result = draws.store(values, wanted)
-        # rounding may have reached the upper bound, which does not belong to the range
-        bound = dtypes.cast(draws.store(np.asarray(last), wanted), inner)
-        result[dtypes.cast(result, inner) == bound] = draws.store(np.asarray(first), wanted)
+        # this rounding, too, may have reached the upper bound
+        bound = dtypes.cast(draws.store(np.asarray(last, inner), wanted), inner)
+        result[dtypes.cast(result, inner) == bound] = draws.store(np.asarray(first, inner), wanted)
         return result
 
     @watched(1)
@@ -246,8 +239,8 @@ class Generator(Sampling):
             RuntimeError: if a probability lies outside [0, 1].
             NotImplementedError: for integer probabilities.
         """
-        out: Array = np.empty(shape, np.bool_)
         if isinstance(p, np.ndarray):
+            out: Array = np.empty(shape, np.bool_)
             _, inner = draws.floating("bernoulli", p.dtype)
             chances = dtypes.cast(p, inner)
             if not np.all((chances >= 0) & (chances <= 1)):
@@ -256,13 +249,8 @@ class Generator(Sampling):
             return out
         if not 0 <= p <= 1:
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-        threshold = np.uint64(math.ceil(float(p) * 2.0**53))  # w / 2^53 < p  <=>  w < ceil(p 2^53), in integers
-
-        def convert(raw: Array, part: Array) -> None:
-            np.less(draws.modulo(draws.long_words(raw), 2**53), threshold, out=part)
-
-        self._fill(out.reshape(-1), 2, convert)
-        return out
+        # w / 2^53 < p  <=>  w < ceil(p 2^53), in integers
+        return self._draw(draws.draw_bernoulli, shape, threshold=math.ceil(float(p) * 2.0**53))
 
     @watched(1)
     def dropout_mask(self, p: float, shape: Shape) -> Array:
@@ -311,16 +299,9 @@ class Generator(Sampling):
 
     def _integers(self, shape: Shape, wanted: np.dtype[Any], width: int, base: int, count: int) -> Array:
         """base + word mod count, in 64 bits, stored in the wanted dtype."""
-        out: Array = np.empty(shape, wanted)
-
-        def convert(raw: Array, part: Array) -> None:
-            values = draws.modulo(draws.long_words(raw) if width == 2 else raw.astype(np.uint32), count)
-            values = values.astype(np.uint64, copy=False)
-            values += np.uint64(base % 2**64)  # two's complement: wraps to the right int64
-            part[...] = draws.store(values.view(np.int64), wanted)
-
-        self._fill(out.reshape(-1), width, convert)
-        return out
+        if width == 1:
+            return draws.store(self._draw(draws.draw_integers, shape, low=base, count=count), wanted)
+        return self._draw(draws.draw_long_integers, shape, wanted, low=base, count=count)
 
     @watched(None)
     def permutation(self, n: int) -> Array:
@@ -334,11 +315,7 @@ class Generator(Sampling):
             raise RuntimeError(f"randperm: Trying to create tensor with negative dimension {n}: [{n}]")
         if n >= _LONG_PERMUTATION:
             raise NotImplementedError(f"randperm: n = {n} is not supported; expected less than {_LONG_PERMUTATION}")
-        targets: Array = np.arange(n, dtype=np.int64)
-        if n > 1:
-            words = self._fill(np.empty(n - 1, np.uint32), 1, lambda raw, part: np.copyto(part, raw, casting="unsafe"))
-            targets[:-1] += words % np.arange(n, 1, -1, dtype=np.uint32)
-        return draws.shuffle(targets)
+        return self._draw(draws.draw_permutation, n) if n > 1 else np.zeros(n, np.int64)
 
     # ---- normal and what is made from it ---------------------------------------------------------------------------------------
 
@@ -361,20 +338,19 @@ class Generator(Sampling):
         if np.dtype(np_dtype).kind == "c":
             return _complex(self.normal, shape, np.dtype(np_dtype), mean, std / math.sqrt(2.0), contiguous=contiguous)
         wanted, inner = draws.floating("normal", np_dtype)
-        values: Array = np.empty(shape, inner)
-        n = values.size
+        n = math.prod((shape,) if isinstance(shape, int) else shape)
         if n < 16 or not contiguous:
-            return draws.store(affine(self._pairs(n), std, mean, wanted), wanted).reshape(values.shape)
-        flat = values.reshape(-1)
-        mean, std = float(inner.type(mean)), float(inner.type(std))
+            return draws.store(affine(self._pairs(n), std, mean, wanted), wanted).reshape(shape)
+        options = {"mean": float(inner.type(mean)), "std": float(inner.type(std))}
         whole = n - n % 16
         with self._lock:
             # torch draws a unit for every float32 and float64 value, but for the half types only for whole blocks
-            units = self._unit(n if wanted == inner else whole, inner)
-            draws.box_muller(units[:whole], flat[:whole], mean, std)
+            values = self._unit(n, inner) if wanted == inner or n == whole else np.concatenate([self._unit(whole, inner), np.empty(n - whole, inner)])
+            draws.box_muller(values[:whole], **options)
             if n > whole:
-                draws.box_muller(self._unit(16, inner), flat[n - 16 :], mean, std)
-        return draws.store(values, wanted)
+                values[n - 16 :] = self._unit(16, inner)
+                draws.box_muller(values[n - 16 :], **options)
+        return draws.store(values, wanted).reshape(shape)
 
     def _pairs(self, n: int) -> Array:
         """n normal values in float64, mean 0 and deviation 1: first the one kept from the last call, then by pairs."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch import dtypes
+from mytorch import backends, dtypes
 from mytorch.autograd_engine import TensorBase
 from mytorch.device import device, require_cpu
 from mytorch.ops.common import require_tensor
@@ -107,24 +107,21 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def get_num_threads() -> int:
-    """The number of threads that products of matrices may use (NumPy's BLAS decides by itself)."""
-    import os
-    return _threads or len(os.sched_getaffinity(0))
-
-
-_threads = 0
+    """The number of threads that an operation may use: what was set, or MYTORCH_NUM_THREADS, OMP_NUM_THREADS or all processors."""
+    return backends.get_num_threads()
 
 
 def set_num_threads(num: int) -> None:
-    """Let NumPy's BLAS use that many threads (on a busy machine one is often faster than two).
+    """Let operations use that many threads: the native kernels and, from this call on, NumPy's BLAS, which else decides by itself.
+
+    Results do not depend on it: every kernel gives the same bits on any number of threads.
 
     Raises:
         RuntimeError: if the number is not a positive integer.
     """
-    global _threads
     if not isinstance(num, int) or num <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
-    _threads = num
+    backends.set_num_threads(num)
     setter = _blas_thread_setter()
     if setter is not None:
         setter(num)

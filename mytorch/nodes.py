@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state
+from mytorch.backends import NO_VIEW
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
 from mytorch.engine_state import Storage, TensorBase, as_array, as_tensor, get_mode, state, storage_of
 from mytorch.hooks import Hooks, RemovableHandle
@@ -189,7 +190,7 @@ class AccumulateGrad(Node):
                     leaf._grad = as_tensor(g).clone() if shared else g
                 else:
                     # Keep the array itself only if nobody else can write to it: torch does the same by its use count.
-                    owned = type(g) is ndarray and g.base is None and sys.getrefcount(g) <= _REFERENCES_OF_THE_WALK
+                    owned = type(g) is ndarray and type(g.base) in NO_VIEW and sys.getrefcount(g) <= _REFERENCES_OF_THE_WALK
                     leaf._grad = engine_state.wrap(g if owned else np.array(g))
             elif state.grad_enabled:
                 leaf._grad = leaf._grad + as_tensor(g)

@@ -114,7 +114,7 @@ def test_install_with_a_compiler_answers_natively(tree, python, tmp_path, editab
     install(tree, python, env, tmp_path, editable)
     config = show_config(python, env, tmp_path)
     assert "backend: native, because the extension " in config
-    assert "of which native: relu" in config
+    assert " relu" in config.partition("of which native:")[2]
     assert run([python, "-c", COMPUTATION], env, tmp_path).splitlines() == ANSWERS
 
 

@@ -17,8 +17,8 @@ PACKAGE = ROOT / "mytorch"
 
 # Lowest first. A name is a module or a sub-package of mytorch, with all that is in it.
 LAYERS = [
-    {"_version", "torch_version", "version", "errors", "dtypes", "device", "size", "draws", "sampling", "generator", "printing"},
     {"backends"},
+    {"_version", "torch_version", "version", "errors", "dtypes", "device", "size", "draws", "twister", "sampling", "generator", "printing"},
     {"engine_state", "hooks", "grad_mode", "node_names"},
     {"nodes"},
     {"autograd_engine"},

@@ -108,7 +108,8 @@ template <class T> struct Correlation {
     static void run(const Correlation *phases, int64_t number) {
         const Correlation &one = phases[0];
         const int64_t steps = one.axes.axis[0].step * one.axes.axis[1].step * one.axes.axis[2].step;
-        const Cut cut(one.axes, one.images, one.rows * one.depth(), (one.channels_at_once() * steps + one.rows) * static_cast<int64_t>(sizeof(T)));
+        const Cut cut(one.axes, one.images, one.rows * one.depth(),
+                      (one.channels_at_once() * steps + one.rows) * static_cast<int64_t>(sizeof(T)));
         Scratch<int64_t> begin(number + 1);
         int64_t work = begin[0] = 0;
         for (int64_t i = 0; i < number; ++i) {
@@ -120,7 +121,8 @@ template <class T> struct Correlation {
             phases[i].pack_weight(packed + begin[i]);
         }
         const auto task = [&](int64_t index) {
-            const int64_t part = index % cut.parts, group = index / cut.parts % one.groups, first = index / cut.parts / one.groups * cut.together;
+            const int64_t part = index % cut.parts, group = index / cut.parts % one.groups;
+            const int64_t first = index / cut.parts / one.groups * cut.together;
             for (int64_t i = 0; i < number; ++i) {
                 phases[i].product(packed + begin[i] + group * phases[i].panel_size(), phases[i].axes.part(part, cut.parts), group, first,
                                   least(cut.together, one.images - first));
@@ -183,8 +185,10 @@ template <class T> struct Correlation {
         }
         // Where rows of outputs are no whole vectors, a copy of the image for every tap of the width joins them to one row.
         Axis &width = part.axis[2];
-        width.spread = part.extent() > width.extent() && width.extent() % WIDTH<T> != 0 && width.taps > 1 && (taps() > width.taps || taps() <= 4);
-        const bool in_place = !width.spread && part.in_place() && image_size % 256 != 0;  // not where all channels share a few places of the cache
+        width.spread = part.extent() > width.extent() && width.extent() % WIDTH<T> != 0 && width.taps > 1 &&
+                       (taps() > width.taps || taps() <= 4);
+        // Not where all channels share a few places of the cache.
+        const bool in_place = !width.spread && part.in_place() && image_size % 256 != 0;
         Layout layout = in_place ? Layout(part, groups * channels * image_size) : Layout(part);
         if (!in_place) {
             layout.image = some * layout.channel;
@@ -224,9 +228,11 @@ template <class T> struct Correlation {
                 const int columns = static_cast<int>(least<int64_t>(COLUMNS<T>, outputs - column));
                 Run runs[COLUMNS<T>];
                 const int count_of_runs = runs_of(runs, part, layout, column, columns);
+                // Whole vectors are read where they lie, but from an image whose channels are far apart not again and again.
                 const T *left = panel, *right = panel + WIDTH<T>;
                 const int64_t *b = in_panel;
-                if (columns % WIDTH<T> == 0 && (count_of_runs == 1 || (count_of_runs == 2 && runs[0].length == WIDTH<T>))) {
+                if (columns % WIDTH<T> == 0 && !(in_place && panels() >= 4) &&
+                    (count_of_runs == 1 || (count_of_runs == 2 && runs[0].length == WIDTH<T>))) {
                     left = from + runs[0].place;
                     right = count_of_runs == 2 ? from + runs[1].place : left + WIDTH<T>;
                     b = offset;
@@ -295,8 +301,8 @@ template <class T> struct Correlation {
 };
 
 template <class T>
-int conv_typed(const mytorch_array &x, const mytorch_array &weight, const mytorch_array &bias, const mytorch_array &y, const mytorch_argument *numbers,
-               int64_t groups) {
+int conv_typed(const mytorch_array &x, const mytorch_array &weight, const mytorch_array &bias, const mytorch_array &y,
+               const mytorch_argument *numbers, int64_t groups) {
     const Axes axes = axes_of(x, weight, y, numbers, groups);
     const T *from = elements<T>(x), *factor = elements<T>(weight), *added = elements<T>(bias);
     T *to = elements<T>(y);
@@ -309,7 +315,8 @@ int conv_typed(const mytorch_array &x, const mytorch_array &weight, const mytorc
         depthwise(&axes, 1, x.shape[0], y.shape[1], rows, from, factor, added, to);
         return 1;
     }
-    const Correlation<T> whole{axes, x.shape[0], groups, channels, rows, from, added, to, factor, rows * channels * size, channels * size, size};
+    const Correlation<T> whole{axes, x.shape[0], groups, channels, rows, from, added, to, factor, rows * channels * size, channels * size,
+                               size};
     Correlation<T>::run(&whole, 1);
     return 1;
 }
@@ -345,7 +352,10 @@ int conv_grad_input_typed(const mytorch_array &g, const mytorch_array &weight, c
     }
     const int64_t outputs = weight.shape[0] / groups, channels = weight.shape[1], size = forward.kernel_size();
     const int64_t strides = forward.axis[0].step * forward.axis[1].step * forward.axis[2].step;
-    Scratch<Correlation<T>> phases(strides);
+    if (strides > 4096) {  // most phases see nothing
+        return 0;
+    }
+    Scratch<Correlation<T>> phases(least(strides, size));  // every tap belongs to one phase
     int64_t seeing = 0;
     for (int64_t phase = 0; phase < strides; ++phase) {
         Axes axes;
@@ -356,7 +366,8 @@ int conv_grad_input_typed(const mytorch_array &g, const mytorch_array &weight, c
             rest /= forward.axis[i].step;
         }
         if (sees) {
-            phases[seeing++] = {axes, g.shape[0], groups, outputs, channels, from, added, to, factor, outputs * channels * size, size, channels * size};
+            phases[seeing++] = {axes, g.shape[0], groups, outputs, channels, from, added, to, factor, outputs * channels * size, size,
+                                channels * size};
         }
     }
     if (seeing < strides) {  // what no output sees

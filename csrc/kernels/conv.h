@@ -229,7 +229,8 @@ template <class T> void fill_strip(T *to, const T *image, int64_t channels, cons
             const Inside row(height, u);
             for (int64_t w = 0; w < width.phases(); ++w) {
                 const Inside place(width, w);
-                T *const first = to + (z * sheets + sheet.first) * layout.sheet + (u * rows + row.first) * layout.row + w * layout.phase + place.first;
+                T *const first = to + (z * sheets + sheet.first) * layout.sheet + (u * rows + row.first) * layout.row + w * layout.phase +
+                                 place.first;
                 const T *const from = image + sheet.from * plane + row.from * line + place.from;
                 for (int64_t c = 0; c < channels; ++c) {
                     for (int64_t i = 0; i < sheet.count; ++i) {
@@ -261,7 +262,8 @@ struct Shape {
 };
 
 // The geometry of y = convolution(x, weight), after checking that x, weight and y fit together.
-inline Axes axes_of(const mytorch_array &x, const mytorch_array &weight, const mytorch_array &y, const mytorch_argument *numbers, int64_t groups) {
+inline Axes axes_of(const mytorch_array &x, const mytorch_array &weight, const mytorch_array &y, const mytorch_argument *numbers,
+                    int64_t groups) {
     require(x.ndim >= 3 && x.ndim <= 5 && weight.ndim == x.ndim && y.ndim == x.ndim, "convolution: 1 to 3 axes");
     const Shape in(x), kernel(weight), out(y);
     require(groups >= 1 && in.images == out.images && kernel.images == out.channels && kernel.channels * groups == in.channels &&
@@ -271,7 +273,8 @@ inline Axes axes_of(const mytorch_array &x, const mytorch_array &weight, const m
         const int64_t stride = numbers[i].integer, padding = numbers[3 + i].integer, dilation = numbers[6 + i].integer;
         require(stride >= 1 && padding >= 0 && dilation >= 1 && kernel.size[i] >= 1, "convolution: stride, padding or dilation");
         require(in.size[i] + 2 * padding >= dilation * (kernel.size[i] - 1) + 1 + stride * (out.size[i] - 1), "convolution: sizes do not fit");
-        axes.axis[i] = {in.size[i], out.size[i], stride, -padding, dilation, kernel.size[i], kernel.size[i], 0, 1, out.size[i], 0, 1, 0, out.size[i], false};
+        axes.axis[i] = {in.size[i], out.size[i], stride, -padding, dilation, kernel.size[i], kernel.size[i], 0, 1, out.size[i], 0, 1, 0,
+                        out.size[i], false};
     }
     return axes;
 }

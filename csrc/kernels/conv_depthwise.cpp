@@ -116,7 +116,8 @@ template <class T, int N = MOST> void add_products_of(int64_t taps, const Plane<
 }  // namespace
 
 template <class T>
-void depthwise(const Axes *phases, int64_t number, int64_t images, int64_t channels, int64_t multiplier, const T *x, const T *weight, const T *bias, T *y) {
+void depthwise(const Axes *phases, int64_t number, int64_t images, int64_t channels, int64_t multiplier, const T *x, const T *weight,
+               const T *bias, T *y) {
     const int64_t image = phases[0].image_size(), result = phases[0].result_size(), kernel = phases[0].kernel_size();
     each_plane(images * channels, number * phases[0].outputs() * phases[0].taps(), [&](int64_t begin, int64_t end) {
         for (int64_t phase = 0; phase < number; ++phase) {

@@ -29,7 +29,8 @@ template <class T> MYTORCH_INLINE void put_line(T *to, Vec<T> values, int64_t co
 
 // y of (images, channels) planes; plane (n, o) sees plane (n, o / multiplier) of x. The phases write to different places of y.
 template <class T>
-void depthwise(const Axes *phases, int64_t number, int64_t images, int64_t channels, int64_t multiplier, const T *x, const T *weight, const T *bias, T *y);
+void depthwise(const Axes *phases, int64_t number, int64_t images, int64_t channels, int64_t multiplier, const T *x, const T *weight,
+               const T *bias, T *y);
 
 template <class T>
 void depthwise_grad_weight(const Axes &axes, int64_t images, int64_t channels, int64_t multiplier, const T *g, const T *x, T *dw);

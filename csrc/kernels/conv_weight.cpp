@@ -1,4 +1,6 @@
-// The gradients of a convolution's bias (a sum) and weight: dw[o, c, j] = sum over images and outputs q of g[o, q] * x[c, place(q) + place(c, j)].
+// The gradients of a convolution's bias (a sum) and weight:
+//
+// dw[o, c, j] = sum over images and outputs q of g[o, q] * x[place(q) + place(c, j)]
 //
 // A matrix product again: rows are channels and taps, columns are output channels, and the depth runs over outputs. Rows of the left
 // factor are read from the strip (conv.h), one number at a time; the right factor is g transposed, in panels. Images are cut into a

@@ -24,25 +24,35 @@ constexpr int64_t DEPTH = 256;  // k is cut into pieces: a panel of B (32 KiB) s
 // What C holds before a product is added to it.
 enum class Start { zero, keep };
 
+// How a panel of A lies in memory: k by k, or in blocks of a vector's length W along k, in each row by row: panel[p / W * ROWS * W +
+// r * W + p % W]. Blocks suit an A that a kernel computes itself, vector by vector along k, as the states of recurrent layers are.
+enum class Order { depth_by_depth, block_by_block };
+
 // The rows x columns corner of a tile: C (+)= A B over `depth`. b_step is the distance between the rows of B: COLUMNS in a panel, or
 // that of a row-major matrix, of which then a whole vector pair must be readable in each row.
-template <class T, int R>
+template <class T, int R, Order order>
 MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns, Start start) {
     constexpr int W = WIDTH<T>;
     Vec<T> sum[R][2];
     for (int r = 0; r < R; ++r) {
         sum[r][0] = sum[r][1] = Vec<T>{};
     }
-    for (int64_t p = 0; p < depth; ++p) {
-        const Vec<T> left = load(b);
-        const Vec<T> right = load(b + W);
+    constexpr bool blocks = order == Order::block_by_block;
+    for (int64_t done = 0; done < depth; done += blocks ? W : depth) {
+        const int64_t count = blocks ? least<int64_t>(W, depth - done) : depth;
+        for (int64_t p = 0; p < count; ++p) {
+            const Vec<T> left = load(b);
+            const Vec<T> right = load(b + W);
 #pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-            sum[r][0] += a[r] * left;
-            sum[r][1] += a[r] * right;
+            for (int r = 0; r < R; ++r) {
+                const T x = a[blocks ? r * W : r];
+                sum[r][0] += x * left;
+                sum[r][1] += x * right;
+            }
+            a += blocks ? 1 : ROWS;
+            b += b_step;
         }
-        a += ROWS;
-        b += b_step;
+        a += blocks ? (ROWS - 1) * W : 0;
     }
     if (columns == COLUMNS<T>) {
 #pragma GCC unroll 16
@@ -64,13 +74,13 @@ MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_s
     }
 }
 
-template <class T, int R = ROWS>
+template <class T, Order order = Order::depth_by_depth, int R = ROWS>
 __attribute__((noinline)) void tile(int rows, int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns,
                                     Start start) {
     if (rows == R) {
-        tile_rows<T, R>(depth, a, b, b_step, c, c_step, columns, start);
+        tile_rows<T, R, order>(depth, a, b, b_step, c, c_step, columns, start);
     } else if constexpr (R > 1) {
-        tile<T, R - 1>(rows, depth, a, b, b_step, c, c_step, columns, start);
+        tile<T, order, R - 1>(rows, depth, a, b, b_step, c, c_step, columns, start);
     }
 }
 

@@ -4,18 +4,42 @@
 namespace mytorch {
 namespace MYTORCH_ISA {
 
+extern const mytorch_kernel bfloat16_kernels[];
+extern const mytorch_kernel softmax_kernels[];
+extern const mytorch_kernel choose_kernels[];
+extern const mytorch_kernel attention_kernels[];
+extern const mytorch_kernel attention_grad_kernels[];
 extern const mytorch_kernel conv_kernels[];
 extern const mytorch_kernel conv_weight_kernels[];
+extern const mytorch_kernel copy_kernels[];
+extern const mytorch_kernel draws_kernels[];
 extern const mytorch_kernel matmul_kernels[];
+extern const mytorch_kernel norm_kernels[];
+extern const mytorch_kernel optim_kernels[];
 extern const mytorch_kernel pointwise_kernels[];
+extern const mytorch_kernel recurrent_kernels[];
+extern const mytorch_kernel pool_kernels[];
+extern const mytorch_kernel sum_kernels[];
 
 namespace {
 
 const mytorch_kernel *const families[] = {
+    bfloat16_kernels,
+    softmax_kernels,
+    choose_kernels,
+    attention_kernels,
+    attention_grad_kernels,
     conv_kernels,
     conv_weight_kernels,
+    copy_kernels,
+    draws_kernels,
     matmul_kernels,
+    norm_kernels,
+    optim_kernels,
     pointwise_kernels,
+    recurrent_kernels,
+    pool_kernels,
+    sum_kernels,
 };
 
 constexpr int MOST = 256;

@@ -8,6 +8,10 @@
 #include <limits>
 #include <type_traits>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "array.h"
 
 
@@ -53,12 +57,30 @@ template <class T> MYTORCH_INLINE Vec<T> all(T x) { return Vec<T>{} + x; }  // n
 // The first `count` elements, the others `fill`.
 template <class T> MYTORCH_INLINE Vec<T> load_some(const T *from, int64_t count, T fill = T(0)) {
     Vec<T> v = Vec<T>{} + fill;
+#if defined(__AVX512F__)
+    const unsigned some = (1u << count) - 1;  // one instruction, where memcpy is a call
+    if constexpr (sizeof(T) == 4) {
+        return (Vec<T>)_mm512_mask_loadu_epi32((__m512i)v, static_cast<__mmask16>(some), from);
+    } else {
+        return (Vec<T>)_mm512_mask_loadu_epi64((__m512i)v, static_cast<__mmask8>(some), from);
+    }
+#else
     std::memcpy(&v, from, static_cast<size_t>(count) * sizeof(T));
     return v;
+#endif
 }
 
 template <class T> MYTORCH_INLINE void store_some(T *to, Vec<T> v, int64_t count) {
+#if defined(__AVX512F__)
+    const unsigned some = (1u << count) - 1;
+    if constexpr (sizeof(T) == 4) {
+        _mm512_mask_storeu_epi32(to, static_cast<__mmask16>(some), (__m512i)v);
+    } else {
+        _mm512_mask_storeu_epi64(to, static_cast<__mmask8>(some), (__m512i)v);
+    }
+#else
     std::memcpy(to, &v, static_cast<size_t>(count) * sizeof(T));
+#endif
 }
 
 // y = f(x...) over n elements: `body` takes vectors and returns one; the last one is filled up with zeros.
@@ -97,6 +119,22 @@ template <class V> MYTORCH_INLINE auto sum_of(V v) {
     return sum_of<T>(whole);
 }
 
+#if defined(__clang__)
+// GCC's built-in function, which clang lacks: element i is that of the number places[i] in a, or in a followed by b. With places that
+// the compiler knows this becomes one instruction too.
+template <class V, class Places> MYTORCH_INLINE V __builtin_shuffle(V a, V b, Places places) {
+    constexpr int count = sizeof(Places) / sizeof(places[0]);
+    V y = a;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < count; ++i) {
+        y[i] = places[i] < count ? a[places[i] % count] : b[places[i] % count];
+    }
+    return y;
+}
+
+template <class V, class Places> MYTORCH_INLINE V __builtin_shuffle(V a, Places places) { return __builtin_shuffle(a, a, places); }
+#endif
+
 template <class V> MYTORCH_INLINE V larger(V a, V b) { return a > b ? a : b; }  // b where either is NaN
 template <class V> MYTORCH_INLINE V smaller(V a, V b) { return a < b ? a : b; }
 template <class V> MYTORCH_INLINE V larger_or_nan(V a, V b) { return (a > b) | (a != a) ? a : b; }
@@ -108,8 +146,22 @@ template <class To, class From> MYTORCH_INLINE To bits_as(From v) {
     return to;
 }
 
+// a - b of integers that may wrap around.
+template <class V> MYTORCH_INLINE V wrapping_difference(V a, V b) {
+    using Unsigned = std::make_unsigned_t<std::remove_reference_t<decltype(a[0] + 0)>>;
+    typedef Unsigned U __attribute__((vector_size(sizeof(V))));
+    return bits_as<V>(bits_as<U>(a) - bits_as<U>(b));
+}
+
 template <class T> MYTORCH_INLINE Vec<T> absolute(Vec<T> v) {
     return bits_as<Vec<T>>(bits_as<Mask<T>>(v) & std::numeric_limits<typename Vectors<T>::Scalar>::max());
+}
+
+template <class T> MYTORCH_INLINE Vec<T> square_root(Vec<T> v) {
+    for (int i = 0; i < WIDTH<T>; ++i) {
+        v[i] = std::sqrt(v[i]);  // becomes one instruction
+    }
+    return v;
 }
 
 // ---- functions: after Cephes (Moshier) and Muller et al., Handbook of Floating-Point Arithmetic --------------------------------
@@ -181,8 +233,8 @@ template <class T> MYTORCH_INLINE Vec<T> log(Vec<T> x) {
     const Vec<T> scaled = tiny ? x * scale : x;
     const I bits = bits_as<I>(scaled);
     const I root_half = bits_as<I>(Vec<T>{} + T(0.70710678118654752440));
-    const I e = (bits - root_half) >> S(C::mantissa);
-    const Vec<T> m = bits_as<Vec<T>>(bits - (e << S(C::mantissa)));
+    const I e = wrapping_difference(bits, root_half) >> S(C::mantissa);
+    const Vec<T> m = bits_as<Vec<T>>(wrapping_difference(bits, e << S(C::mantissa)));
     const Vec<T> s = (m - T(1)) / (m + T(1));
     const Vec<T> z = s * s;
     Vec<T> p;

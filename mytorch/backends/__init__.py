@@ -5,7 +5,7 @@ call of the override that falls back on the reference when the override declines
 is the reference itself and costs nothing. Kernels take and return arrays: nothing here knows tensors.
 
 MYTORCH_BACKEND, read once when this module is imported, chooses: `reference` binds no override, `native` insists on the C++
-extension, and unset or `auto` uses the extension where there is one.
+extension, and unset or `auto` uses the extension where there is one. MYTORCH_ISA and MYTORCH_NUM_THREADS: docs/native_kernels.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import functools
 import os
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,61 @@ def native_status() -> tuple[bool, str]:
     return _status
 
 
+def set_num_threads(count: int) -> None:
+    """Let the native kernels use that many threads, 256 at most. Without the extension the number is only remembered."""
+    global _threads
+    _threads = count
+    if _extension is not None:
+        _extension.set_num_threads(min(count, MOST_THREADS))
+
+
+def get_num_threads() -> int:
+    """The number of threads that the native kernels may use: what was set last, or as `default_threads` says."""
+    return int(_extension.get_num_threads()) if _extension is not None else _threads or default_threads()
+
+
+def default_threads() -> int:
+    """MYTORCH_NUM_THREADS, else the first number of OMP_NUM_THREADS, else the processors that this process may run on.
+
+    Raises:
+        ValueError: if MYTORCH_NUM_THREADS is not a positive number. OMP_NUM_THREADS speaks to others too: nonsense there is ignored.
+    """
+    own = os.environ.get("MYTORCH_NUM_THREADS", "")
+    if own:
+        if not own.isdecimal() or int(own) < 1:
+            raise ValueError(f"MYTORCH_NUM_THREADS is {own!r}; expected a positive number (or leave it unset)")
+        return min(int(own), MOST_THREADS)
+    openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if openmp.isdecimal() and int(openmp) > 0:
+        return min(int(openmp), MOST_THREADS)
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, MOST_THREADS)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """An array with any contents: over memory that is used again, where the extension has a pool of it."""
+    return np.empty(shape, dtype) if _extension is None else _extension.empty(shape, dtype)
+
+
+def empty_cache() -> None:
+    """Give the memory that waits in the pool of the native kernels back to the system (`mytorch.cpu.empty_cache` to users)."""
+    if _extension is not None:
+        _extension.empty_cache()
+
+
+def memory() -> tuple[int, int, int]:
+    """Bytes of the native kernels' pool: idle, in use, and the largest sum of both so far; zeros without the extension."""
+    return _extension.memory() if _extension is not None else (0, 0, 0)
+
+
+def instruction_set() -> str:
+    """The build of the kernels that runs here, 'avx512', 'avx2' or 'baseline'; '' without the extension."""
+    if _extension is None:
+        return ""
+    from mytorch.backends.native.extension import K
+    return K.isa
+
+
 def _with_override(reference: Callable[P, R], override: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(reference)
     def ask_override_first(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -78,20 +135,21 @@ def _with_override(reference: Callable[P, R], override: Callable[P, R]) -> Calla
     return ask_override_first
 
 
-def _load(choice: str) -> tuple[dict[str, Callable[..., Any]], tuple[bool, str]]:
-    """The overrides by kernel name, and the status, for a value of MYTORCH_BACKEND."""
+def _load(choice: str) -> tuple[dict[str, Callable[..., Any]], tuple[bool, str], Any]:
+    """The overrides by kernel name, the status, and the extension or None, for a value of MYTORCH_BACKEND."""
     if choice not in ("", "auto", "native", "reference"):
         raise ValueError(f"MYTORCH_BACKEND is {choice!r}; expected auto, native or reference (or leave it unset)")
     if choice == "reference":
-        return {}, (False, "MYTORCH_BACKEND=reference asks for NumPy alone")
+        return {}, (False, "MYTORCH_BACKEND=reference asks for NumPy alone"), None
     try:
         from mytorch.backends import native
     except ImportError as error:
         reason = _explain(error)
         if choice == "native":
             raise ImportError(f"MYTORCH_BACKEND=native, but {reason}") from error
-        return {}, (False, reason)
-    return native.overrides, (True, f"the extension {native.library_path} is loaded")
+        return {}, (False, reason), None
+    native.extension.set_num_threads(default_threads())
+    return native.overrides, (True, f"the extension {native.library_path} is loaded"), native.extension
 
 
 def _explain(error: ImportError) -> str:
@@ -105,12 +163,17 @@ def _explain(error: ImportError) -> str:
     return str(error)
 
 
-_overrides, _status = _load(os.environ.get("MYTORCH_BACKEND", ""))
+MOST_THREADS = 256  # as many as csrc/threads.cpp has room for
+_threads = 0  # what a user set where there is no extension; 0: nothing
+_overrides, _status, _extension = _load(os.environ.get("MYTORCH_BACKEND", ""))
+
+# The types of `base` of an array that is no view of another: none, or memory of the pool.
+NO_VIEW: tuple[type, ...] = (type(None),) if _extension is None else (type(None), _extension.Block)
 
 
 def __getattr__(name: str) -> Any:
     """torch's own `torch.backends.cudnn`, `.mps` and so on: see faces.py."""
-    if name in ("cudnn", "cuda", "mps", "mkl", "mkldnn", "openmp"):
+    if name in ("cpu", "cudnn", "cuda", "mps", "mkl", "mkldnn", "openmp"):
         import importlib
         return getattr(importlib.import_module("mytorch.backends.faces"), name)
     raise AttributeError(f"module 'mytorch.backends' has no attribute '{name}'")

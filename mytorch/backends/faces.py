@@ -68,6 +68,17 @@ class _CudaSwitches(_Absent):
     enable_mem_efficient_sdp = enable_math_sdp = enable_flash_sdp
 
 
+class _Cpu(ModuleType):
+    """`torch.backends.cpu`."""
+
+    def get_cpu_capability(self) -> str:
+        """The instruction set of the kernels in use, as torch spells it: 'AVX512', 'AVX2' or 'DEFAULT'."""
+        from mytorch.backends import instruction_set
+        name = instruction_set()
+        return "DEFAULT" if name in ("", "baseline") else name.upper()
+
+
+cpu = _Cpu("mytorch.backends.cpu")
 cudnn = _CudnnSwitches("cudnn", benchmark=False, benchmark_limit=10, deterministic=False, enabled=True, allow_tf32=True)
 cuda = _CudaSwitches()
 mps = _Absent("mps")

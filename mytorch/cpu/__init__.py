@@ -36,7 +36,12 @@ def synchronize(device: Any = None) -> None:
 
 
 def empty_cache() -> None:
-    """Nothing is cached."""
+    """Give the memory that waits in the kernels' pool back to the system. torch has the name for other devices only.
+
+    Arrays that are alive stay as they are. The next ones cost fresh memory: call it after the large model, not in a loop.
+    """
+    from mytorch import backends
+    backends.empty_cache()
 
 
 class Stream:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes, errors
+from mytorch.backends import kernel
 from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, apply, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
@@ -28,7 +29,9 @@ def _bins(size: int, out: int) -> list[tuple[int, int]]:
     return [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
 
 
-def _adaptive_avg(x: Any, *, out: Ints) -> Any:
+@kernel
+def adaptive_avg(x: Any, *, out: Ints) -> Any:
+    """Means of windows that cover x (N, C, *size) evenly."""
     y = np.ascontiguousarray(widened(x))
     if all(o == 1 for o in out):  # one pass over all spatial dimensions
         return narrowed(flat_spatial(y).mean(axis=2).reshape(*y.shape[:2], *out), x.dtype)
@@ -41,7 +44,9 @@ def _adaptive_avg(x: Any, *, out: Ints) -> Any:
     return narrowed(y.copy() if y is x else y, x.dtype)
 
 
-def _adaptive_avg_grad(g: Any, *, size: Ints) -> Any:
+@kernel
+def adaptive_avg_grad(g: Any, *, size: Ints) -> Any:
+    """The gradient of x (N, C, *size): each g is spread evenly over its window."""
     wide = widened(g)
     for axis, n in enumerate(size, 2):
         if wide.shape[axis] == n:
@@ -54,8 +59,8 @@ def _adaptive_avg_grad(g: Any, *, size: Ints) -> Any:
     return narrowed(wide, g.dtype)
 
 
-adaptive_avg_op: Op = Op("adaptive_avg_pool", _adaptive_avg, lambda g, x_shape: adaptive_avg_grad_op(g, size=x_shape[2:]))
-adaptive_avg_grad_op: Op = Op("adaptive_avg_pool_backward", _adaptive_avg_grad,
+adaptive_avg_op: Op = Op("adaptive_avg_pool", adaptive_avg, lambda g, x_shape: adaptive_avg_grad_op(g, size=x_shape[2:]))
+adaptive_avg_grad_op: Op = Op("adaptive_avg_pool_backward", adaptive_avg_grad,
                           lambda h, g_shape: adaptive_avg_op(h, out=g_shape[2:]))
 
 

@@ -115,7 +115,15 @@ def attention_forward(q: Any, k: Any, v: Any, mask: Any, keep: Any, *, scale: fl
         # dividing the means costs less than dividing all weights
         y[heads, queries] = np.matmul(p, flat_v[heads, :count]) / total[..., None]
         lse[heads, queries] = top + np.log(total)
-    return narrowed(y.reshape(*q.shape[:-1], v.shape[-1]), q.dtype), lse.reshape(q.shape[:-1])
+    return _laid_out_like(q, narrowed(y.reshape(*q.shape[:-1], v.shape[-1]), q.dtype)), lse.reshape(q.shape[:-1])
+
+
+def _laid_out_like(q: Any, y: Any) -> Any:
+    """y in q's order of dimensions, if there are four: heads within rows, as the layer around it wants them, stay there."""
+    if y.ndim != 4 or q.flags.c_contiguous or 0 in q.strides:
+        return y
+    order = sorted(range(3), key=lambda dim: -q.strides[dim])
+    return np.ascontiguousarray(y.transpose(*order, 3)).transpose(*(order.index(dim) for dim in range(3)), 3)
 
 
 @kernel

@@ -60,7 +60,9 @@ fmin = binary("fmin", np.fmin, lambda g, a, b: kept_op(g, (a <= b) | (b != b)), 
               doc="The smaller of the two; a number wins over NaN. Derivative: g to the one chosen.")
 
 
-def _where(condition: Any, a: Any, b: Any) -> Any:
+@kernel
+def where_forward(condition: Any, a: Any, b: Any) -> Any:
+    """a where the condition holds, else b."""
     try:
         if type(a) is ndarray and type(b) is ndarray and a.dtype == b.dtype:
             return np.where(condition, a, b)
@@ -69,7 +71,7 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
         raise size_error(error, condition, a, b) from None
 
 
-_where_op = Op("where", _where, None, lambda g, condition: kept_op(g, condition), lambda g, condition: kept_op(g, ~condition),
+_where_op = Op("where", where_forward, None, lambda g, condition: kept_op(g, condition), lambda g, condition: kept_op(g, ~condition),
                inputs="condition a b")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mytorch import errors
 from mytorch.autograd_engine import register
+from mytorch.backends import kernel
 from mytorch.engine_state import get_mode
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, method_inplace
 from mytorch.ops.former_calls import reordered, takes_former_calls
@@ -291,7 +292,11 @@ def clamp_max_(self: Any, max: Any) -> Any:  # noqa: A002
     return clamp_(self, max=max)
 
 
-contiguous_op = Op("contiguous", lambda x: np.ascontiguousarray(x).reshape(x.shape), lambda g: g)
+def _contiguous(x: Any) -> Any:
+    return np.ascontiguousarray(x).reshape(x.shape)
+
+
+contiguous_op = Op("contiguous", kernel(_contiguous, name="contiguous"), lambda g: g)
 
 
 subtract, subtract_ = sub, sub_

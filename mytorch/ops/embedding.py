@@ -26,7 +26,9 @@ def _frequencies(indices: Any) -> Any:
     return counts[inverse].reshape(indices.shape)
 
 
-def _take(table: Any, indices: Any, *, padding_idx: int, by_frequency: bool) -> Any:
+@kernel
+def embedding_forward(table: Any, indices: Any, *, padding_idx: int, by_frequency: bool) -> Any:
+    """The rows that are named."""
     return np.take(table, indices, axis=0)
 
 
@@ -56,7 +58,7 @@ def _take_back(h: Any, indices: Any, *, rows: int, padding_idx: int, by_frequenc
 
 
 embedding_op: Op = Op(
-    "embedding", _take, lambda g, indices, table_shape, padding_idx, by_frequency: embedding_grad_op(
+    "embedding", embedding_forward, lambda g, indices, table_shape, padding_idx, by_frequency: embedding_grad_op(
         g, indices, rows=table_shape[0], padding_idx=padding_idx, by_frequency=by_frequency), None)
 embedding_grad_op: Op = Op(
     "embedding_dense_backward", embedding_grad, lambda h, indices, rows, padding_idx, by_frequency: _take_back_op(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, errors
+from mytorch.backends import kernel
 from mytorch.engine_state import state
 from mytorch.grad_mode import by_example
 from mytorch.node_names import titled
@@ -381,14 +382,16 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
 # ---- masks --------------------------------------------------------------------------------------------------------------------
 
 
-def _masked_fill(x: Any, mask: Any, value: Any) -> Any:
+@kernel
+def masked_fill_forward(x: Any, mask: Any, value: Any) -> Any:
+    """value where the mask is True, else x."""
     try:
         return row_major(np.where(mask, cast(np.asarray(value), x.dtype), x))
     except ValueError as error:
         raise size_error(error, x, mask) from None
 
 
-masked_fill_op = Op("masked_fill", _masked_fill, lambda g, mask: kept_op(g, ~mask), None, lambda g, mask: kept_op(g, mask))
+masked_fill_op = Op("masked_fill", masked_fill_forward, lambda g, mask: kept_op(g, ~mask), None, lambda g, mask: kept_op(g, mask))
 
 
 def _check_mask(name: str, mask: Any) -> None:

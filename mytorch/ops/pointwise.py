@@ -39,23 +39,36 @@ def seam(name: str, function: Any, operands: int) -> Any:
     return kernel(lambda a, b: function(a, b, out=...), name=name)
 
 
-def _unary_kernel(function: Any, careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+    override = getattr(seam(name, function, 1), "override", None)
+    if isinstance(function, np.ufunc):
+        def run(x: Any) -> Any:
+            try:
+                if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+                    if override is not None and x.size >= MANY:
+                        y = override(x)
+                        return function(x, out=...) if y is NotImplemented else y
+                    return function(x, out=...)
+                return promoted(careful, (x,), rule)
+            except MemoryError as error:
+                raise size_error(error, x) from None
+
+        return run
     if not hasattr(function, "reference"):  # no kernel of the seam
         return lambda x: promoted(careful, (x,), rule)
-    direct, override = function.reference, function.override
+    direct = function.reference
 
-    def run(x: Any) -> Any:
+    def run_kernel(x: Any) -> Any:
         try:
             if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
                 if override is not None and x.size >= MANY:
-                    y = override(x)
-                    return direct(x) if y is NotImplemented else y
+                    return function(x)
                 return direct(x)
             return promoted(careful, (x,), rule)
         except MemoryError as error:
             raise size_error(error, x) from None
 
-    return run
+    return run_kernel
 
 
 def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..., Any], rule: str,
@@ -67,6 +80,11 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
 
     direct = isinstance(function, np.ufunc)
     override = None if not direct else seam(name, function, 2).override
+    if override is not None and careful is function:  # of two dtypes, or of 16 bits: after promotion the backend is asked too
+
+        def careful(a: Any, b: Any) -> Any:
+            y = override(a, b)
+            return function(a, b) if y is NotImplemented else y
 
     def run(a: Any, b: Any) -> Any:
         try:
@@ -75,7 +93,7 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
                 if kind is FLOAT32 or kind is FLOAT64:
                     if type(b) is ndarray:
                         if b.dtype is kind:
-                            if override is not None and (a.size >= MANY or b.size >= MANY):
+                            if override is not None and a.size >= MANY:
                                 y = override(a, b)
                                 return function(a, b, out=...) if y is NotImplemented else y
                             return function(a, b, out=...)
@@ -100,7 +118,7 @@ def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] |
     Args:
         careful: what to run instead of `function` on anything but float32 and float64.
     """
-    op = Op(name, _unary_kernel(seam(name, function, 1), careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
+    op = Op(name, _unary_kernel(name, function, careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
     run = op.kernel
 
     def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name

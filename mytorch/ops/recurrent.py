@@ -6,8 +6,9 @@ GRU reset, update, new; LSTM input, forget, cell, output.
 
 Forward: the input projections of all steps are one product, then each step is one product and its gates. Backward: the factors
 that do not depend on the incoming gradient are computed for all steps at once, then each step is a few multiplications and one
-product, and each weight gradient is one product at the end. Gates are kept as planes (gate, row, feature), so that what a step
-touches is contiguous: NumPy is two to three times faster there than on columns of wide rows.
+product, and each weight gradient is one product at the end. While NumPy works on gates they are planes (gate, row, feature), so that what
+a step touches is contiguous: two to three times faster than columns of wide rows. Kept for backward they are rows (row, gate *
+feature), which is what native kernels work on.
 
 The composites at the end of the file say the same step by step in plain operations: they are what a second derivative
 differentiates, and what the tests compare the kernels with.
@@ -69,8 +70,14 @@ def _transposed(weight: Array, gates: int, steps: int) -> Array:
 
 
 def _by_rows(planes: Array) -> Array:
+    """(gates, rows, H) as (rows, gates * H)."""
     gates, rows, size = planes.shape
     return np.ascontiguousarray(planes.transpose(1, 0, 2)).reshape(rows, gates * size)
+
+
+def _by_gates(rows: Array, gates: int) -> Array:
+    """(rows, gates * H) as (gates, rows, H)."""
+    return np.ascontiguousarray(rows.reshape(len(rows), gates, rows.shape[1] // gates).transpose(1, 0, 2))
 
 
 def _as_output(rows: Array, x: Array) -> Array:
@@ -163,7 +170,7 @@ def gru_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
     """r, z = sigmoid(W_ih x_t + b_ih + W_hh h + b_hh); q = W_hn h + b_hn; n = tanh(W_in x_t + b_in + r q); h_t = n + z (h - n).
 
     Shape: x (T, B, I) or (rows, I), h0 (B, H) -> h of all steps, last h (B, H); for backward h before each step (rows, H),
-        gates r, z, n (3, rows, H), q (rows, H).
+        gates r, z, n (rows, 3 H), q (rows, H).
     """
     h, w = _fresh(h0), _transposed(w_hh, 3, len(batch_sizes))
     bias, bias_q = _gru_biases(b_ih, b_hh, h.shape[1])
@@ -186,7 +193,7 @@ def gru_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
         state *= step[1]
         state += n
         y[rows] = state
-    return _as_output(y, x), narrowed(h, x.dtype), previous, gates, q
+    return _as_output(y, x), narrowed(h, x.dtype), previous, _by_rows(gates), q
 
 
 def _gru_biases(b_ih: Array | None, b_hh: Array | None, size: int) -> tuple[Array | None, Any]:
@@ -203,6 +210,7 @@ def _gru_biases(b_ih: Array | None, b_hh: Array | None, size: int) -> tuple[Arra
 def gru_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, previous: Array, gates: Array,
                    q: Array, *, batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); None where `needs` is False."""
+    gates = _by_gates(gates, 3)
     r, z, n = gates
     size = q.shape[1]
     d = np.subtract(1, gates)  # becomes the gradient of W_hh h + b_hh
@@ -242,7 +250,7 @@ def lstm_layer(x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: A
     """i, f, o = sigmoid(...), g = tanh(...) of W_ih x_t + b_ih + W_hh h + b_hh; c_t = f c + i g; h_t = o tanh(c_t), times W_hr if given.
 
     Shape: x (T, B, I) or (rows, I), h0 (B, P), c0 (B, H) -> h of all steps (T, B, P) or (rows, P), last h, last c; for backward
-        h before each step (rows, P), gates i, f, g, o (4, rows, H), c after each step (rows, H).
+        h before each step (rows, P), gates i, f, g, o (rows, 4 H), c after each step (rows, H).
     """
     h, c, w = _fresh(h0), _fresh(c0), _transposed(w_hh, 4, len(batch_sizes))
     w_project = None if w_hr is None else _transposed(w_hr, 1, len(batch_sizes))[0]
@@ -268,7 +276,7 @@ def lstm_layer(x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: A
             t *= step[3]
             np.matmul(t, w_project, out=state)
         y[rows] = state
-    return _as_output(y, x), narrowed(h, x.dtype), narrowed(c, x.dtype), previous, gates, cells
+    return _as_output(y, x), narrowed(h, x.dtype), narrowed(c, x.dtype), previous, _by_rows(gates), cells
 
 
 @kernel
@@ -276,7 +284,7 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
                     w_hr: Array | None, previous: Array, gates: Array, cells: Array, *, batch_sizes: tuple[int, ...], reverse: bool,
                     needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr); None where `needs` is False."""
-    tanh_c = np.tanh(cells)
+    gates, tanh_c = _by_gates(gates, 4), np.tanh(cells)
     d, to_cell = _lstm_slopes(gates, tanh_c, _before(cells, c0, batch_sizes, reverse))
     gy, dh, dc, w = _incoming(gy, previous.shape[1]), _final(gh, h0), _final(gc, c0), _planes(w_hh, 4)
     w_project: Any = None if w_hr is None else widened(w_hr)
@@ -387,7 +395,7 @@ def lstm_composite(x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_
 # ---- the operations -----------------------------------------------------------------------------------------------------------
 
 
-def _on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> list[Any]:
+def on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> list[Any]:
     """A gradient kernel on arrays, or on Tensors where a node is called by hand without recording a graph."""
     by_hand = any(isinstance(v, TensorBase) for v in values)
     grads = grad_kernel(*[as_array(v) for v in values], **meta)
@@ -397,20 +405,20 @@ def _on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> li
 
 def _rnn_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, hidden: Any, batch_sizes: Any, reverse: Any, nonlinearity: Any,
                    needs: Any) -> list[Any]:
-    return _on_arrays(rnn_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, hidden, batch_sizes=batch_sizes, reverse=reverse,
-                      nonlinearity=nonlinearity, needs=needs)
+    return on_arrays(rnn_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, hidden, batch_sizes=batch_sizes, reverse=reverse,
+                     nonlinearity=nonlinearity, needs=needs)
 
 
 def _gru_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, previous: Any, gates: Any, q: Any, batch_sizes: Any, reverse: Any,
                    needs: Any) -> list[Any]:
-    return _on_arrays(gru_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, previous, gates, q, batch_sizes=batch_sizes, reverse=reverse,
-                      needs=needs)
+    return on_arrays(gru_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, previous, gates, q, batch_sizes=batch_sizes, reverse=reverse,
+                     needs=needs)
 
 
 def _lstm_gradients(g: Any, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, w_hr: Any, previous: Any, gates: Any, cells: Any,
                     batch_sizes: Any, reverse: Any, needs: Any) -> list[Any]:
-    return _on_arrays(lstm_layer_grad, g[0], g[1], g[2], x, h0, c0, w_ih, w_hh, w_hr, previous, gates, cells, batch_sizes=batch_sizes,
-                      reverse=reverse, needs=needs)
+    return on_arrays(lstm_layer_grad, g[0], g[1], g[2], x, h0, c0, w_ih, w_hh, w_hr, previous, gates, cells, batch_sizes=batch_sizes,
+                     reverse=reverse, needs=needs)
 
 
 rnn_op = Op("rnn", rnn_layer, joint=_rnn_gradients, inputs="x h0 w_ih w_hh b_ih b_hh", outputs="y h hidden", composite=rnn_composite)

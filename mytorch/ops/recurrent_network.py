@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from mytorch.dtypes import legacy_name
+from mytorch.engine_state import get_mode
 from mytorch.ops.autocast import get_casting, lowered
 from mytorch.ops.common import Op, apply, require_tensor
 from mytorch.ops.dropout import dropout as dropped
 from mytorch.ops.recurrent import gru_op, lstm_op, rnn_op
+from mytorch.ops.recurrent_cells import gru_cell_op, lstm_cell_op, rnn_cell_op
 from mytorch.ops.shape import cat, stack, transpose
 
 __mytorch__ = True
@@ -168,13 +170,18 @@ def lstm(input: Any, hx: Any, params: Any, has_biases: Any, num_layers: Any, dro
 # ---- cells: one step ----------------------------------------------------------------------------------------------------------
 
 
-def _cell(op: Op, name: str, x: Any, states: Sequence[Any], weights: Sequence[Any], **meta: Any) -> tuple[Any, ...]:
+def _cell(op: Op, layer: Op, name: str, x: Any, states: Sequence[Any], weights: Sequence[Any], **meta: Any) -> tuple[Any, ...]:
+    """The states after one step: by the cell's own operation, or as a layer of one step where that knows more."""
     require_tensor(name, x)
     for i, state in enumerate(states):
         require_tensor(name, state, "hx", 2)
-        _check_cell(op, x._array.shape, state._array.shape, weights, i)
+        _check_cell(layer, x._array.shape, state._array.shape, weights, i)
     _check_dtypes(x, *states, *weights)
-    return _layer(op, x, states, weights, batch_sizes=(x._array.shape[0],), reverse=False, **meta)
+    if get_mode() is None and get_casting() is None and x._array.dtype.kind != "c":
+        found = apply(op, (x, *states, *weights), meta)
+        return found[:len(states)] if op.several else (found,)
+    none = (None,) if layer is lstm_op else ()  # no projection
+    return _layer(layer, x, states, (*weights, *none), batch_sizes=(x._array.shape[0],), reverse=False, **meta)[1:]
 
 
 def _check_cell(op: Op, x: tuple[int, ...], h: tuple[int, ...], weights: Sequence[Any], place: int) -> None:
@@ -198,17 +205,17 @@ def rnn_tanh_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b
     Raises:
         RuntimeError: for sizes or dtypes that do not fit.
     """
-    return _cell(rnn_op, "rnn_tanh_cell", input, (hx,), (w_ih, w_hh, b_ih, b_hh), nonlinearity="tanh")[0]
+    return _cell(rnn_cell_op, rnn_op, "rnn_tanh_cell", input, (hx,), (w_ih, w_hh, b_ih, b_hh), nonlinearity="tanh")[0]
 
 
 def rnn_relu_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:  # noqa: A002
     """relu(W_ih x + b_ih + W_hh h + b_hh): as `rnn_tanh_cell`."""
-    return _cell(rnn_op, "rnn_relu_cell", input, (hx,), (w_ih, w_hh, b_ih, b_hh), nonlinearity="relu")[0]
+    return _cell(rnn_cell_op, rnn_op, "rnn_relu_cell", input, (hx,), (w_ih, w_hh, b_ih, b_hh), nonlinearity="relu")[0]
 
 
 def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:  # noqa: A002
     """One step of a GRU: as `rnn_tanh_cell`, with gates reset, update, new in the weights."""
-    return _cell(gru_op, "gru_cell", input, (hx,), (w_ih, w_hh, b_ih, b_hh))[0]
+    return _cell(gru_cell_op, gru_op, "gru_cell", input, (hx,), (w_ih, w_hh, b_ih, b_hh))[0]
 
 
 def lstm_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> tuple[Any, Any]:  # noqa: A002
@@ -222,5 +229,5 @@ def lstm_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh:
         raise TypeError(f"lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not {type(hx).__name__}")
     if len(hx) != 2:
         raise RuntimeError("lstm_cell expects two hidden states")
-    _, h, c = _cell(lstm_op, "lstm_cell", input, tuple(hx), (w_ih, w_hh, b_ih, b_hh, None))
+    h, c = _cell(lstm_cell_op, lstm_op, "lstm_cell", input, tuple(hx), (w_ih, w_hh, b_ih, b_hh))
     return h, c

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes, errors
+from mytorch.backends import kernel
 from mytorch.grad_mode import by_example
 from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
@@ -122,7 +123,9 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
 # ---- log-sum-exp --------------------------------------------------------------------------------------------------------------
 
 
-def _logsumexp(x: Any, *, dim: Dims, keepdim: bool) -> Any:
+@kernel
+def logsumexp_forward(x: Any, *, dim: Dims, keepdim: bool) -> Any:
+    """log(sum(e^x)), computed from the largest."""
     wide = floating(widened(x))
     top = np.maximum.reduce(wide.real, axis=dim, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0).astype(wide.real.dtype)  # inf - inf would be NaN
@@ -133,7 +136,7 @@ def _logsumexp(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     return narrowed(y, x.dtype)
 
 
-_logsumexp_op = Op("logsumexp", _logsumexp, lambda g, x, y, x_shape, dim, keepdim:
+_logsumexp_op = Op("logsumexp", logsumexp_forward, lambda g, x, y, x_shape, dim, keepdim:
                    spread(g, x_shape, dim, keepdim) * exp(x - spread(y, x_shape, dim, keepdim)))
 
 

@@ -12,10 +12,13 @@ from numpy import ndarray
 
 from mytorch import engine_state, errors
 from mytorch.autograd_engine import register, requires_grad
+from mytorch.backends import kernel, kernels
 from mytorch.engine_state import state
 from mytorch.ops.common import FLOAT16, Op, TensorBase, apply, bump, narrowed, require_tensor, widened, wrap_dim, wrap_dims
 
 __mytorch__ = True
+
+_MANY = 8192  # elements from which a backend is asked to copy
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -83,7 +86,7 @@ def _expand(x: Any, *, shape: tuple[int, ...]) -> Any:
     return y
 
 
-sum_to: Op = Op("sum_to", _sum_to, lambda g, x_shape: expand_op(g, shape=x_shape))
+sum_to: Op = Op("sum_to", kernel(_sum_to, name="sum_to"), lambda g, x_shape: expand_op(g, shape=x_shape))
 expand_op: Op = Op("expand", _expand, lambda g, x_shape: sum_to(g, shape=x_shape), view=True)
 register(sum_to=sum_to)
 
@@ -178,7 +181,16 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
 # ---- reshape and its relatives ------------------------------------------------------------------------------------------------
 
-reshape_op: Op = Op("view", lambda x, *, shape: x.reshape(shape), lambda g, x_shape: reshape_op(g, shape=x_shape), view=True)
+def _reshape(x: Any, *, shape: tuple[int, ...]) -> Any:
+    if x.size >= _MANY and not x.flags.c_contiguous:  # a backend may copy faster
+        try:
+            return x.reshape(shape, copy=False)
+        except ValueError:
+            return kernels["contiguous"](x).reshape(shape)
+    return x.reshape(shape)
+
+
+reshape_op: Op = Op("view", _reshape, lambda g, x_shape: reshape_op(g, shape=x_shape), view=True)
 
 
 _unsqueeze_op, _squeeze_op = reshape_op.variant("unsqueeze"), reshape_op.variant("squeeze")

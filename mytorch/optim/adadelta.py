@@ -8,7 +8,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient, update_mean_square
-from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +81,6 @@ class Adadelta(Optimizer):
             state["step"] = step_array()
             state["square_avg"] = np.zeros_like(param)
             state["acc_delta"] = np.zeros_like(param)
-        state["step"] += 1
+        count_step(state)
         adadelta_step(param, grad, state["square_avg"], state["acc_delta"], lr=as_number(group["lr"]), rho=group["rho"],
                       eps=group["eps"], weight_decay=group["weight_decay"], maximize=group["maximize"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mytorch.backends import kernel
-from mytorch.optim.optimizer import Optimizer, as_number, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, count_step, step_array
 from mytorch.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Adafactor(Optimizer):
                 state["col_var"] = np.zeros((*grad.shape[:-2], 1, grad.shape[-1]), grad.dtype)
             else:
                 state["variance"] = np.zeros_like(grad)
-        state["step"] += 1
+        step = count_step(state)
         eps1, eps2 = group["eps"]
-        adafactor_step(param, grad, state.get("row_var"), state.get("col_var"), state.get("variance"), step=state["step"].item(),
+        adafactor_step(param, grad, state.get("row_var"), state.get("col_var"), state.get("variance"), step=step,
                        lr=as_number(group["lr"]), beta2_decay=group["beta2_decay"], eps1=np.finfo(param.dtype).eps if eps1 is None else eps1,
                        eps2=eps2, d=group["d"], weight_decay=group["weight_decay"], maximize=group["maximize"])

@@ -9,7 +9,7 @@ import numpy as np
 from mytorch.backends import kernel
 from mytorch.dtypes import cast
 from mytorch.optim.blocks import blocks, effective_gradient
-from mytorch.optim.optimizer import Optimizer, as_number, check_options, new_step, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_options, count_step, new_step, step_array
 from mytorch.tensor import _wrap
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Adagrad(Optimizer):
         if "sum" not in state:  # a group that was added later
             state["step"] = step_array()
             state["sum"] = _initial_sum(param, group)
-        state["step"] += 1
-        lr = as_number(group["lr"]) / (1 + (state["step"].item() - 1) * group["lr_decay"])
+        step = count_step(state)
+        lr = as_number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
         adagrad_step(param, grad, state["sum"], lr=lr, eps=group["eps"], weight_decay=group["weight_decay"],
                      maximize=group["maximize"])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient, update_mean, update_mean_square
-from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, count_step, step_array
 from mytorch.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __mytorch__ = True
 
 
 @kernel
-def adam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, max_exp_avg_sq: Array | None, *, step: float,
+def adam_step(param: Array, grad: Array, exp_avg: Array, exp_avg_sq: Array, max_exp_avg_sq: Array | None, step: float,
               lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, maximize: bool) -> None:
     """Step number `step` (from 1) of Adam, in place; `decoupled` weight decay is AdamW's, a `max_exp_avg_sq` AMSGrad's."""
     # The reordering of section 2 of the paper: both bias corrections go into the step size, and into eps.
@@ -92,9 +92,8 @@ class Adam(Optimizer):
             state["exp_avg_sq"] = np.zeros_like(param)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = np.zeros_like(param)
-        state["step"] += 1
+        step = count_step(state)
         beta1, beta2 = group["betas"]
         adam_step(param, grad, state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"] if group["amsgrad"] else None,
-                  step=state["step"].item(), lr=as_number(group["lr"]), beta1=as_number(beta1), beta2=as_number(beta2),
-                  eps=group["eps"], weight_decay=group["weight_decay"], decoupled=group["decoupled_weight_decay"],
-                  maximize=group["maximize"])
+                  step, as_number(group["lr"]), as_number(beta1), as_number(beta2), group["eps"], group["weight_decay"],
+                  group["decoupled_weight_decay"], group["maximize"])

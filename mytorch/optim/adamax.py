@@ -8,7 +8,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient, update_mean
-from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ class Adamax(Optimizer):
             state["step"] = step_array()
             state["exp_avg"] = np.zeros_like(param)
             state["exp_inf"] = np.zeros_like(param)
-        state["step"] += 1
+        step = count_step(state)
         beta1, beta2 = group["betas"]
-        adamax_step(param, grad, state["exp_avg"], state["exp_inf"], step=state["step"].item(), lr=as_number(group["lr"]),
+        adamax_step(param, grad, state["exp_avg"], state["exp_inf"], step=step, lr=as_number(group["lr"]),
                     beta1=beta1, beta2=beta2, eps=group["eps"], weight_decay=group["weight_decay"], maximize=group["maximize"])

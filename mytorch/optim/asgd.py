@@ -8,7 +8,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient
-from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,8 +75,7 @@ class ASGD(Optimizer):
             state["eta"] = step_array(lr)
             state["mu"] = step_array(1.0)
             state["ax"] = np.zeros_like(param)
-        state["step"] += 1
-        step = state["step"].item()
+        step = count_step(state)
         asgd_step(param, grad, state["ax"], eta=state["eta"].item(), mu=state["mu"].item(), lambd=group["lambd"],
                   weight_decay=group["weight_decay"], maximize=group["maximize"])
         state["eta"][...] = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]

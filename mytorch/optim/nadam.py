@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient, update_mean, update_mean_square
-from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,8 +89,7 @@ class NAdam(Optimizer):
             state["mu_product"] = step_array(1.0)
             state["exp_avg"] = np.zeros_like(param)
             state["exp_avg_sq"] = np.zeros_like(param)
-        state["step"] += 1
-        step = state["step"].item()
+        step = count_step(state)
         lr = as_number(group["lr"])
         beta1, beta2 = group["betas"]
         mu = beta1 * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"]))

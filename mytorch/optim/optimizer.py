@@ -153,8 +153,8 @@ class Optimizer:
 
     def _step_parameter(self, p: Tensor, grad: Array, group: Group) -> None:
         param = p._array
-        tensors = self.state.get(p, {})
-        state = {name: tensor._array for name, tensor in tensors.items() if tensor is not None}
+        tensors = self.state.get(p)
+        state = {name: tensor._array for name, tensor in tensors.items() if tensor is not None} if tensors else {}
         known = len(state)
         if param.dtype.kind == "f" and param.dtype.itemsize > 2:
             self._update(param, grad, state, group)
@@ -429,6 +429,14 @@ def _copied_options(groups: list[Group]) -> list[Group]:
 def new_step(count: float = 0.0) -> Tensor:
     """A step counter as torch keeps it: a 0-d float32 Tensor (float64 if that is the default dtype)."""
     return _wrap(step_array(count))
+
+
+def count_step(state: dict[str, Array]) -> float:
+    """Count a step in state["step"], and return its number, from 1. (NumPy's `+= 1` takes longer than a step of a small weight.)"""
+    array = state["step"]
+    number: float = array.item() + 1
+    array[()] = number
+    return number
 
 
 def step_array(count: float = 0.0) -> Array:

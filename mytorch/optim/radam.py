@@ -9,7 +9,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient, update_mean, update_mean_square
-from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_betas, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,8 +82,7 @@ class RAdam(Optimizer):
             state["step"] = step_array()
             state["exp_avg"] = np.zeros_like(param)
             state["exp_avg_sq"] = np.zeros_like(param)
-        state["step"] += 1
-        step = state["step"].item()
+        step = count_step(state)
         lr = as_number(group["lr"])
         beta1, beta2 = group["betas"]
         correction2 = 1 - beta2**step

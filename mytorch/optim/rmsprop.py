@@ -8,7 +8,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks, effective_gradient, update_mean_square
-from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +84,7 @@ class RMSprop(Optimizer):
                 state["momentum_buffer"] = np.zeros_like(param)
             if group["centered"]:
                 state["grad_avg"] = np.zeros_like(param)
-        state["step"] += 1
+        count_step(state)
         rmsprop_step(param, grad, state["square_avg"], state["grad_avg"] if group["centered"] else None,
                      state["momentum_buffer"] if momentum > 0 else None, lr=as_number(group["lr"]), alpha=group["alpha"],
                      eps=group["eps"], weight_decay=group["weight_decay"], momentum=momentum, maximize=group["maximize"])

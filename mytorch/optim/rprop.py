@@ -8,7 +8,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.optim.blocks import blocks
-from mytorch.optim.optimizer import Optimizer, as_number, check_options, step_array
+from mytorch.optim.optimizer import Optimizer, as_number, check_options, count_step, step_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ class Rprop(Optimizer):
             state["step"] = step_array()
             state["prev"] = np.zeros_like(param)
             state["step_size"] = np.full_like(param, as_number(group["lr"]))
-        state["step"] += 1
+        count_step(state)
         eta_minus, eta_plus = group["etas"]
         smallest, largest = group["step_sizes"]
         rprop_step(param, grad, state["prev"], state["step_size"], eta_minus=eta_minus, eta_plus=eta_plus, smallest=smallest,

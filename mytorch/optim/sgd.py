@@ -22,7 +22,7 @@ __mytorch__ = True
 
 
 @kernel
-def sgd_step(param: Array, grad: Array, momentum_buffer: Array | None, *, lr: float, momentum: float, dampening: float,
+def sgd_step(param: Array, grad: Array, momentum_buffer: Array | None, lr: float, momentum: float, dampening: float,
              weight_decay: float, nesterov: bool, maximize: bool, first: bool) -> None:
     """One step of SGD, in place; `first` says that the momentum buffer holds nothing yet."""
     for p, g, b, s, t in blocks(param, grad, momentum_buffer):
@@ -75,6 +75,5 @@ class SGD(Optimizer):
         first = momentum != 0 and "momentum_buffer" not in state
         if first:
             state["momentum_buffer"] = np.empty_like(param)
-        sgd_step(param, grad, state["momentum_buffer"] if momentum != 0 else None, lr=as_number(group["lr"]), momentum=momentum,
-                 dampening=group["dampening"], weight_decay=as_number(group["weight_decay"]), nesterov=group["nesterov"],
-                 maximize=group["maximize"], first=first)
+        sgd_step(param, grad, state["momentum_buffer"] if momentum != 0 else None, as_number(group["lr"]), momentum,
+                 group["dampening"], as_number(group["weight_decay"]), group["nesterov"], group["maximize"], first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.backends.agreement import NATIVE, REASON, floats, instruction_sets, n
 def test_every_override_is_bound_to_a_kernel_of_its_name():
     from mytorch.backends import native
 
-    for name in ("mytorch.optim", "mytorch.linalg"):  # what loads when it is first used
+    for name in ("mytorch.optim", "mytorch.linalg", "mytorch.ops.attention", "mytorch.ops.embedding"):  # what loads when it is first used
         __import__(name)
     bound = {name for name, kernel in backends.kernels.items() if kernel.override is not None}
     assert bound == set(native.overrides)
@@ -62,6 +63,24 @@ def test_an_unknown_kernel_says_how_to_get_it():
 
     with pytest.raises(AttributeError, match="build it again"):
         K.no_such_kernel()
+
+
+@needs_native
+def test_the_list_of_signatures_is_the_extensions():
+    from mytorch import _native
+    from mytorch.backends.native.signatures import SIGNATURES
+
+    assert _native.signatures() == SIGNATURES, "run `python -m mytorch.backends.native.signatures`"
+
+
+@needs_native
+@pytest.mark.parametrize("expected", [{"no_such_kernel": "rw"}, {"relu": "rrw"}])
+def test_an_extension_that_lacks_a_kernel_is_refused_at_import(expected, monkeypatch):
+    from mytorch.backends.native import extension, signatures
+
+    monkeypatch.setattr(signatures, "SIGNATURES", expected)
+    with pytest.raises(ImportError, match=rf"other kernels: {next(iter(expected))}\): build it again"):
+        importlib.reload(extension)  # stops before it binds anything anew
 
 
 @needs_native
@@ -147,4 +166,6 @@ def test_show_config_names_versions_and_backend():
     text = mytorch.show_config()
     assert f"version {mytorch.__version__}" in text
     assert f"NumPy {np.__version__}, BLAS" in text
+    assert f"kernels run on: {instruction_sets()[0] + ', ' if NATIVE and not os.environ.get('MYTORCH_ISA') else ''}" in text
+    assert f"{mytorch.get_num_threads()} thread" in text
     assert f"backend: {'native' if NATIVE else 'reference (NumPy)'}, because {REASON}" in text

@@ -159,3 +159,9 @@ def test_the_gradients_are_the_transposes_of_the_convolution():
     product = (kernels["conv"](x, weight, None, **meta) * g).sum()
     assert np.isclose((kernels["conv_grad_input"](g, weight, size=x.shape[2:], **meta) * x).sum(), product)
     assert np.isclose((kernels["conv_grad_weight"](g, x, size=weight.shape[2:], **meta) * weight).sum(), product)
+
+
+def test_the_input_gradient_of_a_huge_stride_is_left_to_the_reference():
+    meta = {"size": (200, 9), "stride": (90, 100), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    with native_as():
+        declines("conv_grad_input", floats(2, 4, 3, 1), floats(4, 3, 2, 2), **meta)

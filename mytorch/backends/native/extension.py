@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 
 import mytorch._native as _native
+from mytorch.backends.native.signatures import differences
 
 __mytorch__ = True
 
 REVISION = 2  # of csrc/module.c: raised whenever a signature there changes
 
-if _native.REVISION != REVISION:
+_lacking = differences(_native.signatures()) if hasattr(_native, "signatures") else ["signatures"]
+if _native.REVISION != REVISION or _lacking:
     raise ImportError(
-        f"the extension mytorch._native is revision {_native.REVISION}, this source expects {REVISION}: build it again, "
-        "`pip install -e .` in a checkout or `pip install --force-reinstall tinynet-mytorch`"
+        f"the extension mytorch._native is revision {_native.REVISION}, this source expects {REVISION} ("
+        f"missing or other kernels: {', '.join(_lacking) or 'none'}): build it again, `pip install -e .` in a checkout or "
+        "`pip install --force-reinstall tinynet-mytorch`"
     )
 
 library_path = _native.__file__
+Block = _native.Block  # memory of the pool, which arrays are laid over
+set_num_threads, get_num_threads = _native.set_num_threads, _native.get_num_threads
+empty_cache, memory = _native.empty_cache, _native.memory
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

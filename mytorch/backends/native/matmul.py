@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mytorch.backends.native.bfloat16 import BFLOAT16, product
 from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
 
 __mytorch__ = True
@@ -14,10 +15,16 @@ __mytorch__ = True
 _SMALLEST = 4096  # multiplications; below, NumPy's own call is as fast
 
 
+def _multiply(a: Array, b: Array, bias: Array | None, y: Array) -> Any:
+    return K.matmul(a, b, bias, y) if y.dtype is FLOAT32 or y.dtype is FLOAT64 else product(a, b, bias, y)
+
+
 def matmul(a: Array, b: Array) -> Any:
-    """(*, m, k) @ (*, k, n) of float32 or float64 in any strides."""
+    """(*, m, k) @ (*, k, n) of float32, float64 or bfloat16 in any strides."""
     kind = a.dtype
-    if (kind is not FLOAT32 and kind is not FLOAT64) or b.dtype is not kind or a.ndim < 2 or b.ndim < 2:
+    if kind is not FLOAT32 and kind is not FLOAT64 and kind != BFLOAT16:
+        return NotImplemented
+    if b.dtype != kind or a.ndim < 2 or b.ndim < 2:
         return NotImplemented
     if not K.worth(a.size * b.shape[-1], _SMALLEST):
         return NotImplemented
@@ -26,26 +33,26 @@ def matmul(a: Array, b: Array) -> Any:
         b = b[(0,) * len(lead)]
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one large product instead of many small ones
         y = empty((math.prod(a.shape[:-1]), b.shape[-1]), kind)
-        done = K.matmul(a.reshape(len(y), a.shape[-1]), b, None, y)
+        done = _multiply(a.reshape(len(y), a.shape[-1]), b, None, y)
         return done if done is NotImplemented else y.reshape(*a.shape[:-1], b.shape[-1])
     if b.shape[:-2] != lead:
         lead = np.broadcast_shapes(lead, b.shape[:-2])
         a, b = np.broadcast_to(a, lead + a.shape[-2:]), np.broadcast_to(b, lead + b.shape[-2:])
-    return K.matmul(a, b, None, empty((*lead, a.shape[-2], b.shape[-1]), kind))
+    return _multiply(a, b, None, empty((*lead, a.shape[-2], b.shape[-1]), kind))
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Any:
     """x (*, in) @ weight (out, in)^T + bias (out)."""
     kind = x.dtype
-    if (kind is not FLOAT32 and kind is not FLOAT64) or not K.worth(x.size * len(weight), _SMALLEST):
+    if (kind is not FLOAT32 and kind is not FLOAT64 and kind != BFLOAT16) or not K.worth(x.size * len(weight), _SMALLEST):
         return NotImplemented
-    if weight.dtype is not kind or (bias is not None and (bias.dtype is not kind or not bias.flags.c_contiguous)):
+    if weight.dtype != kind or (bias is not None and (bias.dtype != kind or not bias.flags.c_contiguous)):
         return NotImplemented
     if x.ndim == 2:
-        return K.matmul(x, weight.T, bias, empty((len(x), len(weight)), kind))
+        return _multiply(x, weight.T, bias, empty((len(x), len(weight)), kind))
     y = empty((*x.shape[:-1], len(weight)), kind)
     rows = math.prod(x.shape[:-1])
-    done = K.matmul(x.reshape(rows, x.shape[-1]), weight.T, bias, y.reshape(rows, len(weight)))
+    done = _multiply(x.reshape(rows, x.shape[-1]), weight.T, bias, y.reshape(rows, len(weight)))
     return done if done is NotImplemented else y
 
 

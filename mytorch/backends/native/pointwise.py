@@ -87,9 +87,13 @@ def gelu_grad(g: Array, x: Array, *, approximate: str) -> Any:
 
 def kept(x: Array, mask: Array) -> Any:
     """x where the mask is True, else zero."""
-    if not _answers(x) or mask.shape != x.shape or not mask.flags.c_contiguous:
+    if not _answers(x):
         return NotImplemented
-    return K.kept(x, mask, empty(x.shape, x.dtype))
+    if mask.shape == x.shape and mask.flags.c_contiguous:
+        return K.kept(x, mask, empty(x.shape, x.dtype))
+    if not _repeats(mask.shape, x.shape):
+        return NotImplemented
+    return K.where(mask, x, np.zeros((), x.dtype), empty(x.shape, x.dtype))
 
 
 overrides: dict[str, Callable[..., Any]] = {

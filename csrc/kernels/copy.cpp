@@ -1,0 +1,127 @@
+// Copies of arrays whose dimensions were permuted, into order: blocks of registers are transposed.
+#include "gemm.h"
+
+namespace mytorch {
+namespace MYTORCH_ISA {
+
+namespace {
+
+constexpr int MOST = 8;
+
+// The dimensions of x as few as say the same, the innermost last; steps are in elements.
+struct Walk {
+    int ndim = 0;
+    int64_t shape[MOST], step_x[MOST], step_y[MOST];
+};
+
+bool plan(const mytorch_array &x, Walk &walk) {
+    for (int i = 0; i < x.ndim; ++i) {
+        const int64_t size = x.shape[i], along = step(x, i);
+        const int last = walk.ndim - 1;
+        if (size == 1) {
+            continue;
+        }
+        if (last >= 0 && walk.step_x[last] == along * size) {
+            walk.shape[last] *= size;
+            walk.step_x[last] = along;
+        } else if (walk.ndim == MOST) {
+            return false;
+        } else {
+            walk.shape[walk.ndim] = size;
+            walk.step_x[walk.ndim++] = along;
+        }
+    }
+    int64_t along = 1;
+    for (int i = walk.ndim - 1; i >= 0; --i) {
+        walk.step_y[i] = along;
+        along *= walk.shape[i];
+    }
+    return true;
+}
+
+// y[i * step_y + j] = x[i + j * step_x] for i < rows, j < columns.
+template <class T> void transpose(int64_t rows, int64_t columns, const T *x, int64_t step_x, T *y, int64_t step_y) {
+    constexpr int W = WIDTH<T>;
+    const int64_t whole_rows = rows / W * W, whole_columns = columns / W * W;
+    for (int64_t j = 0; j < whole_columns; j += W) {
+        for (int64_t i = 0; i < whole_rows; i += W) {
+            Vec<T> block[W];
+            for (int k = 0; k < W; ++k) {
+                block[k] = load(x + i + (j + k) * step_x);
+            }
+            transpose_block<T>(block);
+            for (int k = 0; k < W; ++k) {
+                store(y + (i + k) * step_y + j, block[k]);
+            }
+        }
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) {
+            y[i * step_y + j] = x[i + j * step_x];
+        }
+    }
+}
+
+template <class T> int copy_typed(const mytorch_array &x, const mytorch_array &y) {
+    require(same_shape(x, y) && is_contiguous(y) && x.itemsize == y.itemsize, "x and y have one shape, and y lies in order");
+    Walk walk;
+    if (count_of(x) == 0) {
+        return 1;
+    }
+    if (!plan(x, walk) || walk.ndim < 2) {
+        return 0;
+    }
+    // Rows of y are taken together along one more dimension: the one that lies along x, or if rows of both do, the next.
+    const int inner = walk.ndim - 1;
+    const bool in_rows = walk.step_x[inner] == 1;
+    int row = in_rows ? inner - 1 : -1;
+    for (int i = 0; !in_rows && i < inner; ++i) {
+        row = walk.step_x[i] == 1 ? i : row;
+    }
+    if (row < 0) {
+        return 0;
+    }
+    constexpr int64_t GRAIN = 1 << 14;
+    const int64_t length = walk.shape[inner], rows = walk.shape[row], step_x = walk.step_x[row], step_y = walk.step_y[row];
+    const int64_t share = least(rows, greatest<int64_t>(in_rows ? 1 : 64, GRAIN / length));  // rows of a task
+    const int64_t parts = (rows + share - 1) / share, others = count_of(x) / length / rows;
+    const T *from = static_cast<const T *>(x.data);
+    T *to = static_cast<T *>(y.data);
+    parallel_ranges(others * parts, greatest<int64_t>(1, GRAIN / (share * length)), [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+            const int64_t first = task % parts * share, count = least(share, rows - first);
+            int64_t rest = task / parts, at_x = first * step_x, at_y = first * step_y;
+            for (int i = inner - 1; i >= 0; --i) {
+                if (i != row) {
+                    const int64_t at = rest % walk.shape[i];
+                    rest /= walk.shape[i];
+                    at_x += at * walk.step_x[i];
+                    at_y += at * walk.step_y[i];
+                }
+            }
+            if (!in_rows) {
+                transpose(count, length, from + at_x, walk.step_x[inner], to + at_y, step_y);
+            }
+            for (int64_t i = 0; in_rows && i < count; ++i) {
+                map(length, to + (at_y + i * step_y), [](Vec<T> v) { return v; }, from + (at_x + i * step_x));
+            }
+        }
+    });
+    return 1;
+}
+
+// Elements of 4 and 8 bytes, whatever they stand for: nothing is computed.
+int copy(const mytorch_argument *x) {
+    const mytorch_array &from = x[0].array;
+    return from.itemsize == 4 ? copy_typed<float>(from, x[1].array) : from.itemsize == 8 ? copy_typed<double>(from, x[1].array) : 0;
+}
+
+}  // namespace
+
+extern const mytorch_kernel copy_kernels[] = {
+    {"copy", "rw", copy},
+    {nullptr, nullptr, nullptr},
+};
+
+}  // namespace MYTORCH_ISA
+}  // namespace mytorch

@@ -1,0 +1,382 @@
+// Recurrent layers over whole sequences, in one call each way. Rows are packed as in a PackedSequence: all first steps, then all second
+// steps, and so on; `sizes[t]` rows belong to step t, never more than to the step before.
+//
+// The input projections of all steps are one product before, and the weight gradients one product after the steps. What remains is a
+// small product per step, and it is the sequences that threads divide among them: nobody waits between two steps. Where the recurrent
+// weights outgrow a core's cache, threads divide the columns instead: then each meets the same part of the weights at every step, which
+// is worth a meeting of all threads per step.
+#include "recurrent_cells.h"
+
+namespace mytorch {
+namespace MYTORCH_ISA {
+
+namespace {
+
+// The steps of a layer: where their rows are, and in which order they are taken.
+struct Steps {
+    int64_t count, batch;
+    const int64_t *sizes;  // null: all have `batch` rows
+    const int64_t *starts;
+    bool reverse;
+
+    int64_t size(int64_t t) const { return sizes == nullptr ? batch : sizes[t]; }
+    int64_t start(int64_t t) const { return sizes == nullptr ? t * batch : starts[t]; }
+    // The k-th step that the layer takes.
+    int64_t at(int64_t k) const { return reverse ? count - 1 - k : k; }
+    // The row of sequence b one step before the k-th, or -1 if the k-th is its first.
+    int64_t before(int64_t k, int64_t b) const { return k > 0 && b < size(at(k - 1)) ? start(at(k - 1)) + b : -1; }
+};
+
+// How a layer is cut: tiles of at most ROWS sequences, of about equal height, an even number of them; tasks take some tiles through all
+// steps, or all tiles through some columns of one step. It depends on shapes alone.
+struct Cut {
+    int64_t height, tiles;
+    int64_t columns;  // of a task, if columns are divided; else 0
+    bool alone;
+
+    template <class T> static Cut make(int64_t steps, int64_t batch, int64_t size, int64_t gates) {
+        const int64_t least_tiles = (batch + ROWS - 1) / ROWS;
+        const int64_t even = least_tiles > 1 ? round_up(least_tiles, 2) : 1;
+        Cut cut;
+        cut.height = (batch + even - 1) / even;
+        cut.tiles = (batch + cut.height - 1) / cut.height;
+        const int64_t weights = gates * size * size * static_cast<int64_t>(sizeof(T));
+        cut.columns = weights > LARGE ? round_up((size + 1) / 2, COLUMNS<T>) : 0;
+        cut.alone = steps * batch * size * size * gates < 1 << 19;
+        return cut;
+    }
+
+    static constexpr int64_t LARGE = 1 << 20;  // bytes of weights that are sure to stay in a core's own cache
+};
+
+// body(k, first tile, last tile, first column, last column) for the k-th of `count` steps.
+template <class Body> void take_steps(const Cut &cut, int64_t count, int64_t size, const Body &body) {
+    if (cut.columns != 0) {
+        for (int64_t k = 0; k < count; ++k) {
+            parallel_ranges(size, cut.columns, [&](int64_t begin, int64_t end) { body(k, 0, cut.tiles, begin, end); });
+        }
+        return;
+    }
+    const auto through_all_steps = [&](int64_t begin, int64_t end) {
+        for (int64_t k = 0; k < count; ++k) {
+            body(k, begin, end, 0, size);
+        }
+    };
+    if (cut.alone) {
+        through_all_steps(0, cut.tiles);
+    } else {
+        parallel_ranges(cut.tiles, 1, through_all_steps);
+    }
+}
+
+// Panels of the sequences, twice: those that a step reads and those that it writes change places from step to step.
+template <class T> class Panels {
+public:
+    Panels(const Cut &cut, int64_t depth) : step_(ROWS * depth), half_(cut.tiles * step_), data_(2 * half_), height_(cut.height) {}
+    T *tile(int64_t k, int64_t tile) const { return data_ + k % 2 * half_ + tile * step_; }
+    T *row(int64_t k, int64_t b) const { return tile(k, b / height_) + b % height_ * WIDTH<T>; }
+    void clear() const { std::memset(data_, 0, static_cast<size_t>(2 * half_) * sizeof(T)); }
+
+private:
+    int64_t step_, half_;
+    Scratch<T> data_;
+    int64_t height_;
+};
+
+template <class T> int64_t panels_of(int64_t columns) { return (columns + COLUMNS<T> - 1) / COLUMNS<T>; }
+
+// How many rows of a tile a step has.
+int64_t live_rows(const Cut &cut, int64_t rows, int64_t tile) { return greatest<int64_t>(0, least(cut.height, rows - tile * cut.height)); }
+
+template <class T, class Cell> void forward_steps(const Steps &steps, const Cell &cell, const T *w_hh) {
+    const int64_t size = cell.size;
+    const int64_t across = panels_of<T>(size);
+    const Cut cut = Cut::make<T>(steps.count, steps.batch, size, Cell::GATES);
+    Scratch<T> weights(Cell::GATES * across * COLUMNS<T> * size);  // the transposes of W_hh, by gate
+    const auto pack = [&](int64_t i) {
+        const int64_t gate = i / across;
+        const int64_t j = i % across * COLUMNS<T>;
+        pack_panel<T, COLUMNS<T>>(weights + i * COLUMNS<T> * size, w_hh + (gate * size + j) * size, size, 1, least<int64_t>(COLUMNS<T>, size - j),
+                                  size);
+    };
+    parallel_ranges(Cell::GATES * across, cut.alone ? Cell::GATES * across : 4, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            pack(i);
+        }
+    });
+    const Panels<T> states(cut, round_up(size, WIDTH<T>));
+    states.clear();
+    for (int64_t b = 0; b < steps.batch; ++b) {
+        for (int k = 0; k < 2; ++k) {
+            T *const state = states.row(k, b);
+            over_columns<T>(0, size, [&](int64_t j, auto part) { store(state + j * ROWS, part.load(cell.h0 + b * size + j)); });
+        }
+    }
+    take_steps(cut, steps.count, size, [&](int64_t k, int64_t first, int64_t last, int64_t begin, int64_t end) {
+        const int64_t t = steps.at(k);
+        const int64_t rows = steps.size(t);
+        for (int64_t j = begin; j < end; j += COLUMNS<T>) {
+            const int width = static_cast<int>(least<int64_t>(COLUMNS<T>, end - j));
+            for (int gate = 0; gate < Cell::GATES; ++gate) {
+                const T *const panel = weights + (gate * across + j / COLUMNS<T>) * COLUMNS<T> * size;
+                for (int64_t i = first; i < last; ++i) {
+                    const int64_t live = live_rows(cut, rows, i);
+                    if (live > 0) {
+                        const Target<T> to = cell.product(gate, steps.start(t) + i * cut.height);
+                        tile<T, Order::block_by_block>(static_cast<int>(live), size, states.tile(k, i), panel, COLUMNS<T>, to.data + j, to.step,
+                                                       width, to.start);
+                    }
+                }
+            }
+        }
+        for (int64_t b = first * cut.height; b < least(last * cut.height, rows); ++b) {
+            cell.forward(steps.start(t) + b, b, steps.before(k, b), states.row(k, b), states.row(k + 1, b), begin, end);
+        }
+    });
+}
+
+// The gradients of the gates (cell.d), of the initial state (cell.dh, cell.dc) and the sums of the former over all rows.
+template <class T, class Cell> void backward_steps(const Steps &steps, const Cell &cell, const T *w_hh, T *sums) {
+    const int64_t size = cell.size;
+    const int64_t wide = round_up(size, WIDTH<T>);
+    const int64_t depth = Cell::GATES * wide;
+    const int64_t across = panels_of<T>(size);
+    const Cut cut = Cut::make<T>(steps.count, steps.batch, size, Cell::GATES);
+    const bool packed = steps.count > 2 || size % COLUMNS<T> != 0;  // once or twice, rows of W_hh are read where they lie
+    Scratch<T> weights(packed ? across * COLUMNS<T> * depth : 0);
+    parallel_ranges(packed ? across : 0, cut.alone ? across : 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            const int64_t j = i * COLUMNS<T>;
+            for (int gate = 0; gate < Cell::GATES; ++gate) {  // rows that fill a gate up to vectors are zeros
+                T *const to = weights + (i * depth + gate * wide) * COLUMNS<T>;
+                pack_panel<T, COLUMNS<T>>(to, w_hh + gate * size * size + j, 1, size, least<int64_t>(COLUMNS<T>, size - j), size);
+                std::memset(to + size * COLUMNS<T>, 0, static_cast<size_t>((wide - size) * COLUMNS<T>) * sizeof(T));
+            }
+        }
+    });
+    const Panels<T> gradients(cut, depth);
+    const int64_t parts = cut.columns != 0 ? 1 : cut.tiles;
+    Scratch<T> part_sums(parts * Cell::GRADIENTS * wide);
+    std::memset(part_sums, 0, static_cast<size_t>(parts * Cell::GRADIENTS * wide) * sizeof(T));
+    take_steps(cut, steps.count + 1, size, [&](int64_t back, int64_t first, int64_t last, int64_t begin, int64_t end) {
+        if (back > 0) {
+            const int64_t rows = steps.size(steps.at(steps.count - back));
+            for (int64_t j = begin; j < end; j += COLUMNS<T>) {
+                for (int64_t i = first; i < last; ++i) {
+                    const int64_t live = live_rows(cut, rows, i);
+                    if (live > 0) {
+                        tile<T, Order::block_by_block>(static_cast<int>(live), depth, gradients.tile(back - 1, i),
+                                                       packed ? weights + j * depth : w_hh + j, packed ? COLUMNS<T> : size,
+                                                       cell.dh + i * cut.height * size + j, size,
+                                                       static_cast<int>(least<int64_t>(COLUMNS<T>, end - j)), Cell::STATE);
+                    }
+                }
+            }
+        }
+        if (back < steps.count) {
+            const int64_t k = steps.count - 1 - back;
+            const int64_t t = steps.at(k);
+            for (int64_t i = first; i < last; ++i) {
+                T *const sum = part_sums + (parts == 1 ? 0 : i) * Cell::GRADIENTS * wide;
+                for (int64_t b = i * cut.height; b < least((i + 1) * cut.height, steps.size(t)); ++b) {
+                    cell.backward(steps.start(t) + b, b, steps.before(k, b), gradients.row(back, b), sum, begin, end);
+                }
+            }
+        }
+    });
+    for (int gate = 0; gate < Cell::GRADIENTS; ++gate) {
+        for (int64_t j = 0; j < size; ++j) {
+            T sum = 0;
+            for (int64_t part = 0; part < parts; ++part) {
+                sum += part_sums[(part * Cell::GRADIENTS + gate) * wide + j];
+            }
+            sums[gate * size + j] = sum;
+        }
+    }
+}
+
+// ---- arguments ----------------------------------------------------------------------------------------------------------------
+
+// Steps from the array of sizes (None: `count` equal ones), checked against the number of rows.
+class CheckedSteps {
+public:
+    CheckedSteps(const mytorch_array &sizes, int64_t count, bool reverse, int64_t batch, int64_t rows) : starts_(greatest<int64_t>(count, 1)) {
+        steps = {count, batch, elements<int64_t>(sizes), starts_, reverse};
+        require(count > 0 && batch > 0, "expected at least one step and one sequence");
+        require(steps.sizes == nullptr || (sizes.ndim == 1 && sizes.shape[0] == count), "expected one size per step");
+        int64_t row = 0;
+        int64_t last = batch;
+        for (int64_t t = 0; t < count; ++t) {
+            starts_[t] = row;
+            require(steps.size(t) > 0 && steps.size(t) <= last, "expected sizes of at least 1 that do not grow");
+            last = steps.size(t);
+            row += last;
+        }
+        require(row == rows && steps.size(0) == batch, "expected as many rows as all steps have, and as many states as the first");
+    }
+    Steps steps;
+
+private:
+    Scratch<int64_t> starts_;
+};
+
+bool has_shape(const mytorch_array &x, int64_t rows, int64_t columns) {
+    return x.data == nullptr || (x.ndim == 2 && x.shape[0] == rows && x.shape[1] == columns);
+}
+
+// The biases as the steps add them, each gate filled up to vectors: b_ih + b_hh, but for a GRU's candidate b_in, then b_hn apart.
+template <class T, class Cell> void join_biases(T *to, const T *b_ih, const T *b_hh, int64_t size) {
+    const int64_t wide = round_up(size, WIDTH<T>);
+    std::memset(to, 0, static_cast<size_t>(Cell::GRADIENTS * wide) * sizeof(T));
+    for (int gate = 0; gate < Cell::GATES; ++gate) {
+        T *const joint = to + gate * wide;
+        T *const recurrent = gate >= 2 && Cell::GATES == 3 ? to + 3 * wide : joint;
+        for (int64_t j = 0; j < size; ++j) {
+            joint[j] += b_ih == nullptr ? T(0) : b_ih[gate * size + j];
+            recurrent[j] += b_hh == nullptr ? T(0) : b_hh[gate * size + j];
+        }
+    }
+}
+
+// The last state of each sequence, from the states of all steps.
+template <class T> void copy_last(const Steps &steps, const T *states, T *last, int64_t size) {
+    int64_t t = steps.reverse ? 0 : steps.count - 1;
+    for (int64_t b = 0; b < steps.batch; ++b) {
+        while (steps.size(t) <= b) {
+            --t;
+        }
+        std::memcpy(last + b * size, states + (steps.start(t) + b) * size, static_cast<size_t>(size) * sizeof(T));
+    }
+}
+
+// x (rows, inputs), h0, c0 (None but for LSTMs), w_ih, w_hh, b_ih, b_hh, sizes, steps, reverse
+// -> y, last h, last c (None if not wanted), previous (None for RNNs and single steps), gates (for RNNs h again, maybe in y itself),
+//    extra (q of GRUs, c of LSTMs)
+template <class T, class Cell> int forward(const mytorch_argument *arguments) {
+    const mytorch_array &x = arguments[0].array, &h0 = arguments[1].array, &c0 = arguments[2].array, &w_ih = arguments[3].array,
+                        &w_hh = arguments[4].array, &b_ih = arguments[5].array, &b_hh = arguments[6].array;
+    const mytorch_array &y = arguments[10].array, &h = arguments[11].array, &c = arguments[12].array, &previous = arguments[13].array,
+                        &gates = arguments[14].array, &extra = arguments[15].array;
+    require(x.ndim == 2 && h0.ndim == 2, "expected x (rows, inputs) and h0 (batch, size)");
+    const int64_t rows = x.shape[0], inputs = x.shape[1], batch = h0.shape[0], size = h0.shape[1], wide = Cell::GATES * size;
+    const bool recalls = Cell::GATES > 1;
+    const bool several = previous.data != nullptr || arguments[8].integer != 1;
+    require(has_shape(w_ih, wide, inputs) && has_shape(w_hh, wide, size) && has_shape(y, rows, size) && has_shape(h, batch, size) &&
+                has_shape(gates, rows, wide) && has_shape(previous, rows, size) && has_shape(extra, rows, size),
+            "expected w_ih (gates * size, inputs), w_hh (gates * size, size), and outputs for every row");
+    require((previous.data != nullptr) == (recalls && several) && (extra.data != nullptr) == recalls && has_shape(c0, batch, size) &&
+                has_shape(c, batch, size) && (c0.data != nullptr) == (Cell::GATES == 4) && (Cell::GATES == 4 || c.data == nullptr),
+            "expected the arrays that this cell has");
+    require((b_ih.data == nullptr || count_of(b_ih) == wide) && (b_hh.data == nullptr || count_of(b_hh) == wide), "expected biases (gates * size)");
+    const CheckedSteps checked(arguments[7].array, arguments[8].integer, arguments[9].integer != 0, batch, rows);
+    Scratch<T> bias(Cell::GRADIENTS * round_up(size, WIDTH<T>));
+    join_biases<T, Cell>(bias, elements<T>(b_ih), elements<T>(b_hh), size);
+    Cell cell{};
+    cell.size = size;
+    cell.y = elements<T>(y);
+    cell.previous = elements<T>(previous);
+    cell.gates = elements<T>(gates);
+    cell.extra = elements<T>(extra);
+    cell.h0 = elements<T>(h0);
+    cell.c0 = elements<T>(c0);
+    cell.bias = bias;
+    T *const last_h = elements<T>(h);
+    T *const last_c = elements<T>(c);
+    const T *const recurrent = elements<T>(w_hh);
+    multiply<T>(rows, wide, inputs, Matrix<T>{elements<T>(x), inputs, 1}, Matrix<T>{elements<T>(w_ih), 1, inputs}, cell.gates, wide, Start::zero);
+    forward_steps<T>(checked.steps, cell, recurrent);
+    if (last_h != nullptr) {
+        copy_last(checked.steps, cell.y, last_h, size);
+    }
+    if (last_c != nullptr) {
+        copy_last(checked.steps, cell.extra, last_c, size);
+    }
+    return 1;
+}
+
+// gy (None: no gradient), x, h0, c0, w_ih, w_hh, previous, gates, extra, sizes, steps, reverse
+// -> dh, dc (given as the gradients of the last states), dx, dw_ih, dw_hh (each may be None), sums (gradients * size)
+template <class T, class Cell> int backward(const mytorch_argument *arguments) {
+    const mytorch_array &gy = arguments[0].array, &x = arguments[1].array, &h0 = arguments[2].array, &c0 = arguments[3].array,
+                        &w_ih = arguments[4].array, &w_hh = arguments[5].array, &previous = arguments[6].array, &gates = arguments[7].array,
+                        &extra = arguments[8].array;
+    const mytorch_array &dh = arguments[12].array, &dc = arguments[13].array, &dx = arguments[14].array, &dw_ih = arguments[15].array,
+                        &dw_hh = arguments[16].array, &sums = arguments[17].array;
+    require(x.ndim == 2 && h0.ndim == 2, "expected x (rows, inputs) and h0 (batch, size)");
+    const int64_t rows = x.shape[0], inputs = x.shape[1], batch = h0.shape[0], size = h0.shape[1], wide = Cell::GATES * size;
+    constexpr int GRADIENTS = Cell::GRADIENTS;
+    const bool recalls = Cell::GATES > 1;
+    const bool several = previous.data != nullptr || arguments[10].integer != 1;
+    require(has_shape(w_ih, wide, inputs) && has_shape(w_hh, wide, size) && has_shape(gates, rows, wide) && has_shape(previous, rows, size) &&
+                has_shape(extra, rows, size) && has_shape(gy, rows, size) && has_shape(dh, batch, size) && has_shape(dx, rows, inputs) &&
+                has_shape(dw_ih, wide, inputs) && has_shape(dw_hh, wide, size) && count_of(sums) == GRADIENTS * size,
+            "expected what the forward pass kept, and gradients shaped as what they are of");
+    require((previous.data != nullptr) == (recalls && several) && (extra.data != nullptr) == recalls && has_shape(c0, batch, size) &&
+                has_shape(dc, batch, size) && (c0.data != nullptr) == (Cell::GATES == 4) && (dc.data != nullptr) == (Cell::GATES == 4),
+            "expected the arrays that this cell has");
+    const CheckedSteps checked(arguments[9].array, arguments[10].integer, arguments[11].integer != 0, batch, rows);
+    Scratch<T> d(rows * GRADIENTS * size);
+    Scratch<T> recalled(recalls ? 1 : rows * size);
+    Cell cell{};
+    cell.size = size;
+    cell.previous = recalls ? elements<T>(previous) : static_cast<T *>(recalled);
+    cell.gates = elements<T>(gates);
+    cell.extra = elements<T>(extra);
+    cell.h0 = elements<T>(h0);
+    cell.c0 = elements<T>(c0);
+    cell.gy = elements<T>(gy);
+    cell.dh = elements<T>(dh);
+    cell.dc = elements<T>(dc);
+    cell.d = d;
+    const T *const x_rows = elements<T>(x);
+    const T *const to_input = elements<T>(w_ih);
+    const T *const recurrent = elements<T>(w_hh);
+    T *const dx_rows = elements<T>(dx);
+    T *const dw_input = elements<T>(dw_ih);
+    T *const dw_recurrent = elements<T>(dw_hh);
+    backward_steps<T>(checked.steps, cell, recurrent, elements<T>(sums));
+    const int64_t step = GRADIENTS * size;
+    if (dx_rows != nullptr) {
+        multiply<T>(rows, inputs, wide, Matrix<T>{d, step, 1}, Matrix<T>{to_input, inputs, 1}, dx_rows, inputs, Start::zero);
+    }
+    if (dw_input != nullptr) {
+        multiply<T>(wide, inputs, rows, Matrix<T>{d, 1, step}, Matrix<T>{x_rows, inputs, 1}, dw_input, inputs, Start::zero);
+    }
+    if (dw_recurrent != nullptr) {
+        const Matrix<T> states{cell.previous == nullptr ? cell.h0 : cell.previous, size, 1};
+        const int64_t joint = Cell::GATES == 3 ? 2 * size : wide;  // a GRU's last gate has another gradient here: that of q, kept behind
+        multiply<T>(joint, size, rows, Matrix<T>{d, 1, step}, states, dw_recurrent, size, Start::zero);
+        if (joint < wide) {
+            multiply<T>(size, size, rows, Matrix<T>{d + 3 * size, 1, step}, states, dw_recurrent + joint * size, size, Start::zero);
+        }
+    }
+    return 1;
+}
+
+template <class F32, class F64> int forward_of(const mytorch_argument *x) {
+    return holds<float>(x[0].array) ? forward<float, F32>(x) : holds<double>(x[0].array) ? forward<double, F64>(x) : 0;
+}
+
+template <class F32, class F64> int backward_of(const mytorch_argument *x) {
+    return holds<float>(x[1].array) ? backward<float, F32>(x) : holds<double>(x[1].array) ? backward<double, F64>(x) : 0;
+}
+
+}  // namespace
+
+#define MYTORCH_FORWARD "rrRrrRRRiiwWWWwW"
+#define MYTORCH_BACKWARD "RrrRrrRrRRiiwWWWWw"
+
+extern const mytorch_kernel recurrent_kernels[] = {
+    {"rnn_tanh", MYTORCH_FORWARD, forward_of<Rnn<float, Tanh>, Rnn<double, Tanh>>},
+    {"rnn_relu", MYTORCH_FORWARD, forward_of<Rnn<float, Relu>, Rnn<double, Relu>>},
+    {"gru", MYTORCH_FORWARD, forward_of<Gru<float>, Gru<double>>},
+    {"lstm", MYTORCH_FORWARD, forward_of<Lstm<float>, Lstm<double>>},
+    {"rnn_tanh_grad", MYTORCH_BACKWARD, backward_of<Rnn<float, Tanh>, Rnn<double, Tanh>>},
+    {"rnn_relu_grad", MYTORCH_BACKWARD, backward_of<Rnn<float, Relu>, Rnn<double, Relu>>},
+    {"gru_grad", MYTORCH_BACKWARD, backward_of<Gru<float>, Gru<double>>},
+    {"lstm_grad", MYTORCH_BACKWARD, backward_of<Lstm<float>, Lstm<double>>},
+    {nullptr, nullptr, nullptr},
+};
+
+}  // namespace MYTORCH_ISA
+}  // namespace mytorch

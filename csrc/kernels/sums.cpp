@@ -1,0 +1,135 @@
+// Sums and means over dimensions.
+#include "reduce.h"
+
+namespace mytorch {
+namespace MYTORCH_ISA {
+
+namespace {
+
+// ---- y[b, d] = sum over a and c of x[a, b, c, d] / divisor ----------------------------------------------------------------------
+
+struct Dims {
+    int64_t a, b, c, d;
+};
+
+// Along memory: each task adds up pieces of rows of c numbers.
+template <class T> void sum_along(const Dims &n, const T *x, T *y, double divisor) {
+    constexpr int64_t PIECE = 1 << 15;
+    const int64_t pieces = (n.c + PIECE - 1) / PIECE, rows = n.a * n.b;
+    const int64_t share = greatest<int64_t>(1, PIECE / n.c);  // rows of a task
+    Scratch<double> partial(rows * pieces);
+    parallel((rows + share - 1) / share * pieces, [&](int64_t task) {
+        const int64_t first = task / pieces * share, begin = task % pieces * PIECE;
+        for (int64_t row = first; row < least(rows, first + share); ++row) {
+            const T *from = x + row * n.c + begin;
+            Total total;
+            each_chunk([&](int64_t at, const Piece &piece) {
+                double sum[1];
+                add_chunk<T, 1>(piece, sum, [](Vec<T> v) { return Terms<T, 1>{{v}}; }, from + at);
+                total.add(sum[0]);
+            }, least(PIECE, n.c - begin));
+            partial[row * pieces + task % pieces] = total.value();
+        }
+    });
+    for (int64_t b = 0; b < n.b; ++b) {
+        Total total;
+        for (int64_t a = 0; a < n.a; ++a) {
+            for (int64_t i = 0; i < pieces; ++i) {
+                total.add(partial[(a * n.b + b) * pieces + i]);
+            }
+        }
+        y[b] = static_cast<T>(total.value() / divisor);
+    }
+}
+
+// Across rows of d numbers: each task adds up some rows, or a part of their columns.
+template <class T> void sum_across(const Dims &n, const T *x, T *y, double divisor) {
+    constexpr int64_t WIDE = 2048;
+    const int64_t columns = least(n.d, WIDE), strips = (n.d + WIDE - 1) / WIDE;
+    const int64_t share = least(n.c, greatest<int64_t>(64, (1 << 15) / columns));  // rows of a task
+    const int64_t parts = (n.c + share - 1) / share * n.a;
+    Scratch<double> partial(n.b * parts * n.d);
+    parallel(n.b * parts * strips, [&](int64_t task) {
+        const int64_t begin = task % strips * WIDE, part = task / strips % parts, b = task / strips / parts;
+        const int64_t a = part % n.a, first = part / n.a * share, width = least(WIDE, n.d - begin);
+        double *total = partial + (b * parts + part) * n.d + begin;
+        for (int64_t i = 0; i < width; ++i) {
+            total[i] = 0.0;
+        }
+        add_rows<T>(least(share, n.c - first), width, x + ((a * n.b + b) * n.c + first) * n.d + begin, n.d, total);
+    });
+    parallel(n.b * strips, [&](int64_t task) {
+        const int64_t begin = task % strips * WIDE, b = task / strips, width = least(WIDE, n.d - begin);
+        double *total = partial + b * parts * n.d + begin;
+        for (int64_t part = 1; part < parts; ++part) {
+            const double *more = total + part * n.d;
+            for (int64_t i = 0; i < width; ++i) {
+                total[i] += more[i];
+            }
+        }
+        for (int64_t i = 0; i < width; ++i) {
+            y[b * n.d + begin + i] = static_cast<T>(total[i] / divisor);
+        }
+    });
+}
+
+// x, y, the four sizes, divisor
+template <class T> int sum_typed(const mytorch_argument *arguments) {
+    const Dims n{arguments[2].integer, arguments[3].integer, arguments[4].integer, arguments[5].integer};
+    for (int i = 2; i < 6; ++i) {
+        require(arguments[i].integer > 0 && arguments[i].integer <= (int64_t{1} << 40), "sizes are positive");
+    }
+    const T *x = elements<T>(arguments[0].array);
+    T *y = elements<T>(arguments[1].array);
+    require(n.a * n.b == count_of(arguments[0].array) / (n.c * n.d) && count_of(arguments[0].array) % (n.c * n.d) == 0, "x has a * b * c * d elements");
+    require(n.b * n.d == count_of(arguments[1].array), "y has b * d elements");
+    if (n.d == 1) {
+        sum_along(n, x, y, arguments[6].number);
+    } else {
+        sum_across(n, x, y, arguments[6].number);
+    }
+    return 1;
+}
+
+int sum(const mytorch_argument *x) {
+    return holds<float>(x[0].array) ? sum_typed<float>(x) : holds<double>(x[0].array) ? sum_typed<double>(x) : 0;
+}
+
+// y (rows, length): each row one number of x, divided.
+template <class T> int repeat_typed(const mytorch_argument *arguments) {
+    const T *x = elements<T>(arguments[0].array);
+    T *y = elements<T>(arguments[1].array);
+    const int64_t rows = count_of(arguments[0].array), all = count_of(arguments[1].array);
+    require(rows > 0 ? all % rows == 0 : all == 0, "every row of y has one length");
+    const int64_t length = rows > 0 ? all / rows : 0;
+    const T divisor = static_cast<T>(arguments[2].number);
+    parallel_ranges(rows, greatest<int64_t>(1, (1 << 14) / greatest<int64_t>(1, length)), [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+            T *to = y + row * length;
+            const Vec<T> value = Vec<T>{} + x[row] / divisor;
+            int64_t i = 0;
+            for (; i + WIDTH<T> <= length; i += WIDTH<T>) {
+                store(to + i, value);
+            }
+            if (i < length) {
+                store_some(to + i, value, length - i);
+            }
+        }
+    });
+    return 1;
+}
+
+int repeat(const mytorch_argument *x) {
+    return holds<float>(x[0].array) ? repeat_typed<float>(x) : holds<double>(x[0].array) ? repeat_typed<double>(x) : 0;
+}
+
+}  // namespace
+
+extern const mytorch_kernel sum_kernels[] = {
+    {"sum", "rwiiiif", sum},
+    {"repeat", "rwf", repeat},
+    {nullptr, nullptr, nullptr},
+};
+
+}  // namespace MYTORCH_ISA
+}  // namespace mytorch

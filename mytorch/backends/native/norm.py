@@ -1,0 +1,113 @@
+"""Batch, layer, group and root-mean-square norm, and their gradients: csrc/kernels/norm.cpp."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+
+__mytorch__ = True
+
+_SMALLEST = 256  # elements; below, NumPy is as fast
+
+Ints = tuple[int, ...]
+
+
+def _answers(x: Array, *others: Array | None) -> bool:
+    """Whether all are float32, or float64, parameters lie in order, and x is large enough."""
+    kind = x.dtype
+    if (kind is not FLOAT32 and kind is not FLOAT64) or not x.size or not K.worth(x.size, _SMALLEST):
+        return False
+    return all(p is None or (p.dtype == kind and p.flags.c_contiguous) for p in others)
+
+
+def _dense(x: Array) -> Array:
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+def batch_norm_forward(x: Array, weight: Array | None, bias: Array | None, running_mean: Array | None, running_var: Array | None, *,
+                       training: bool, eps: float) -> Any:
+    """y, and the mean and the (biased) variance (C) that normalised it: of the batch, or the running ones."""
+    if not _answers(x, weight, bias, running_mean, running_var):
+        return NotImplemented
+    y = empty(x.shape, x.dtype)
+    if training:
+        mean, var = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+        done = K.batch_norm(_dense(x), weight, bias, y, mean, var, eps)
+    else:
+        assert running_mean is not None and running_var is not None
+        mean, var = running_mean, running_var
+        done = K.batch_norm_by(_dense(x), weight, bias, mean, var, y, eps)
+    return done if done is NotImplemented else (y, mean, var)
+
+
+def batch_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: Array, *, training: bool, eps: float) -> Any:
+    """dx, dweight, dbias."""
+    if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
+        return NotImplemented
+    dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    done = K.batch_norm_grad(_dense(g), _dense(x), weight, mean, var, dx, dweight, dbias, training, eps)
+    return done if done is NotImplemented else (dx, dweight, dbias)
+
+
+def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, *, shape: Ints, eps: float) -> Any:
+    """y, and the mean and (biased) variance of each row."""
+    if not _answers(x, weight, bias):
+        return NotImplemented
+    rows = x.size // math.prod(shape)
+    y, mean, var = empty(x.shape, x.dtype), np.empty(rows, x.dtype), np.empty(rows, x.dtype)
+    done = K.layer_norm(_dense(x), weight, bias, y, mean, var, eps)
+    return done if done is NotImplemented else (y, mean, var)
+
+
+def layer_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: Array, *, shape: Ints, eps: float) -> Any:
+    """dx, dweight, dbias."""
+    if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
+        return NotImplemented
+    dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(shape, x.dtype), np.empty(shape, x.dtype)
+    done = K.layer_norm_grad(_dense(g), _dense(x), weight, mean, var, dx, dweight, dbias, eps)
+    return done if done is NotImplemented else (dx, dweight, dbias)
+
+
+def rms_norm_forward(x: Array, weight: Array | None, *, shape: Ints, eps: float) -> Any:
+    """y, and 1 / sqrt(mean(x^2) + eps) of each row."""
+    if not _answers(x, weight):
+        return NotImplemented
+    y, rstd = empty(x.shape, x.dtype), np.empty(x.size // math.prod(shape), x.dtype)
+    done = K.rms_norm(_dense(x), weight, y, rstd, eps)
+    return done if done is NotImplemented else (y, rstd)
+
+
+def rms_norm_grad(g: Array, x: Array, weight: Array | None, rstd: Array, *, shape: Ints) -> Any:
+    """dx, dweight."""
+    if not _answers(x, weight, rstd) or g.dtype is not x.dtype:
+        return NotImplemented
+    dx, dweight = empty(x.shape, x.dtype), np.empty(shape, x.dtype)
+    done = K.rms_norm_grad(_dense(g), _dense(x), weight, rstd, dx, dweight)
+    return done if done is NotImplemented else (dx, dweight)
+
+
+def group_norm_forward(x: Array, weight: Array | None, bias: Array | None, *, groups: int, eps: float) -> Any:
+    """y, and the mean and (biased) variance (N, groups)."""
+    if not _answers(x, weight, bias):
+        return NotImplemented
+    y, mean, var = empty(x.shape, x.dtype), np.empty((len(x), groups), x.dtype), np.empty((len(x), groups), x.dtype)
+    done = K.group_norm(_dense(x), weight, bias, y, mean, var, eps)
+    return done if done is NotImplemented else (y, mean, var)
+
+
+def group_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: Array, *, groups: int, eps: float) -> Any:
+    """dx, dweight, dbias."""
+    if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
+        return NotImplemented
+    dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    done = K.group_norm_grad(_dense(g), _dense(x), weight, mean, var, dx, dweight, dbias, eps)
+    return done if done is NotImplemented else (dx, dweight, dbias)
+
+
+overrides = {"batch_norm_forward": batch_norm_forward, "batch_norm_grad": batch_norm_grad, "layer_norm_forward": layer_norm_forward,
+             "layer_norm_grad": layer_norm_grad, "rms_norm_forward": rms_norm_forward, "rms_norm_grad": rms_norm_grad,
+             "group_norm_forward": group_norm_forward, "group_norm_grad": group_norm_grad}

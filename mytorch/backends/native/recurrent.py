@@ -1,0 +1,197 @@
+"""Recurrent layers over whole sequences: csrc/kernels/recurrent.cpp. Projected LSTMs and 16-bit floats are the reference's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__mytorch__ = True
+
+
+def _rows(x: Array) -> Array:
+    """(T, B, I) or (rows, I) as contiguous rows."""
+    if x.ndim != 2:
+        x = x.reshape(-1, x.shape[-1])
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+def _sizes(batch_sizes: tuple[int, ...]) -> Array | None:
+    """The kernel's array of sizes; None if all are equal. Sizes do not grow, so that the first and the last tell."""
+    return None if batch_sizes[0] == batch_sizes[-1] else np.array(batch_sizes, np.int64)
+
+
+def _fits(x: Array, *others: Array | None) -> bool:
+    """Whether all are arrays of one kind that the kernels know, none empty."""
+    kind = x.dtype
+    if (kind is not FLOAT32 and kind is not FLOAT64) or not x.size:
+        return False
+    for other in others:  # noqa: SIM110 - an any() takes three times as long
+        if other is not None and (other.dtype is not kind or not other.size):
+            return False
+    return True
+
+
+def _contiguous(*arrays: Array | None) -> list[Any]:
+    return [x if x is None or x.flags.c_contiguous else np.ascontiguousarray(x) for x in arrays]
+
+
+def _forward(run: Callable[..., Any], gates: int, x: Array, h0: Array, c0: Array | None, w_ih: Array, w_hh: Array, b_ih: Array | None,
+             b_hh: Array | None, batch_sizes: tuple[int, ...], reverse: bool) -> Any:
+    """y, last h, last c, h before each step, gates, q or c of each step: NotImplemented, or what the cell has of them."""
+    if not _fits(x, h0, c0, w_ih, w_hh, b_ih, b_hh):
+        return NotImplemented
+    rows = _rows(x)
+    count, size, kind = len(rows), h0.shape[1], x.dtype
+    states = (count, size)
+    y, h = empty(states, kind), empty(h0.shape, kind)
+    kept = empty((count, gates * size), kind)
+    c = None if c0 is None else empty(h0.shape, kind)
+    previous, extra = (None, None) if gates == 1 else (empty(states, kind), empty(states, kind))
+    done = run(rows, *_contiguous(h0, c0, w_ih, w_hh, b_ih, b_hh), _sizes(batch_sizes), len(batch_sizes), reverse,
+               y, h, c, previous, kept, extra)
+    if done is NotImplemented:
+        return done
+    found = (y if x.ndim == 2 else y.reshape(*x.shape[:-1], size), h, c, previous, kept, extra)
+    return tuple([part for part in found if part is not None])
+
+
+def _backward(run: Callable[..., Any], gates: int, gradients: int, gy: Array | None, gh: Array | None, gc: Array | None, x: Array, h0: Array,
+              c0: Array | None, w_ih: Array, w_hh: Array, previous: Array | None, kept: Array, extra: Array | None,
+              batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> Any:
+    """NotImplemented, or gradients of h0, c0, x, w_ih, w_hh and the sums of those of the gates; `needs` is of x, w_ih, w_hh."""
+    if not _fits(x, h0, c0, w_ih, w_hh, previous, kept, extra) or not all(g is None or g.dtype is x.dtype for g in (gy, gh, gc)):
+        return NotImplemented
+    rows = _rows(x)
+    kind = x.dtype
+    dh = np.zeros(h0.shape, kind) if gh is None else np.array(gh, order="C")
+    dc = None if c0 is None else np.zeros(c0.shape, kind) if gc is None else np.array(gc, order="C")
+    dx, dw_ih, dw_hh = (empty(a.shape, kind) if need else None for a, need in zip((rows, w_ih, w_hh), needs, strict=True))
+    sums = np.empty(gradients * h0.shape[1], kind)
+    done = run(None if gy is None else _rows(gy), rows, *_contiguous(h0, c0, w_ih, w_hh, previous, kept, extra), _sizes(batch_sizes),
+               len(batch_sizes), reverse, dh, dc, dx, dw_ih, dw_hh, sums)
+    if done is NotImplemented:
+        return done
+    return dh, dc, None if dx is None else dx.reshape(x.shape), dw_ih, dw_hh, sums
+
+
+def rnn_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *, batch_sizes: tuple[int, ...],
+              reverse: bool, nonlinearity: str) -> Any:
+    """(h of all steps, last h, h again)."""
+    return _forward(K.rnn_tanh if nonlinearity == "tanh" else K.rnn_relu, 1, x, h0, None, w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse)
+
+
+def rnn_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, hidden: Array, *,
+                   batch_sizes: tuple[int, ...], reverse: bool, nonlinearity: str, needs: Sequence[bool]) -> Any:
+    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh)."""
+    found = _backward(K.rnn_tanh_grad if nonlinearity == "tanh" else K.rnn_relu_grad, 1, 1, gy, gh, None, x, h0, None, w_ih, w_hh, None,
+                      hidden, None, batch_sizes, reverse, (needs[0], needs[2], needs[3]))
+    if found is NotImplemented:
+        return found
+    dh, _, dx, dw_ih, dw_hh, db = found
+    return dx, dh, dw_ih, dw_hh, db, db
+
+
+def gru_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *, batch_sizes: tuple[int, ...],
+              reverse: bool) -> Any:
+    """(h of all steps, last h, h before each step, gates r, z, n, q)."""
+    return _forward(K.gru, 3, x, h0, None, w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse)
+
+
+def gru_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, previous: Array | None, gates: Array,
+                   q: Array, *, batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> Any:
+    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh)."""
+    found = _backward(K.gru_grad, 3, 4, gy, gh, None, x, h0, None, w_ih, w_hh, previous, gates, q, batch_sizes, reverse,
+                      (needs[0], needs[2], needs[3]))
+    if found is NotImplemented:
+        return found
+    dh, _, dx, dw_ih, dw_hh, sums = found  # sums: of r, z, n, q
+    size = h0.shape[1]
+    db_hh = None
+    if needs[5]:
+        db_hh = np.empty(3 * size, x.dtype)
+        db_hh[:2 * size] = sums[:2 * size]
+        db_hh[2 * size:] = sums[3 * size:]
+    return dx, dh, dw_ih, dw_hh, sums[:3 * size], db_hh
+
+
+def lstm_layer(x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, w_hr: Array | None, *,
+               batch_sizes: tuple[int, ...], reverse: bool) -> Any:
+    """(h of all steps, last h, last c, h before each step, gates i, f, g, o, c after each step)."""
+    if w_hr is not None:
+        return NotImplemented
+    return _forward(K.lstm, 4, x, h0, c0, w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse)
+
+
+def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array,
+                    w_hr: Array | None, previous: Array | None, gates: Array, cells: Array, *, batch_sizes: tuple[int, ...], reverse: bool,
+                    needs: Sequence[bool]) -> Any:
+    """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)."""
+    if w_hr is not None:
+        return NotImplemented
+    found = _backward(K.lstm_grad, 4, 4, gy, gh, gc, x, h0, c0, w_ih, w_hh, previous, gates, cells, batch_sizes, reverse,
+                      (needs[0], needs[3], needs[4]))
+    if found is NotImplemented:
+        return found
+    dh, dc, dx, dw_ih, dw_hh, db = found
+    return dx, dh, dc, dw_ih, dw_hh, db, db, None
+
+
+# ---- cells: layers of one step, whose previous states are the first ones --------------------------------------------------------
+
+
+def rnn_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *, nonlinearity: str) -> Any:
+    """h'."""
+    if not _fits(x, h, w_ih, w_hh, b_ih, b_hh):
+        return NotImplemented
+    x, h, w_ih, w_hh, b_ih, b_hh = _contiguous(x, h, w_ih, w_hh, b_ih, b_hh)
+    y = empty(h.shape, x.dtype)
+    return (K.rnn_tanh if nonlinearity == "tanh" else K.rnn_relu)(x, h, None, w_ih, w_hh, b_ih, b_hh, None, 1, 0, y, None, None, None, y, None)
+
+
+def rnn_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, y: Array, *, nonlinearity: str, needs: Sequence[bool]) -> Any:
+    """Gradients of (x, h, w_ih, w_hh, b_ih, b_hh)."""
+    return rnn_layer_grad(g, None, x, h, w_ih, w_hh, y, batch_sizes=(1,), reverse=False, nonlinearity=nonlinearity, needs=needs)
+
+
+def gru_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None) -> Any:
+    """(h', gates r, z, n, q)."""
+    if not _fits(x, h, w_ih, w_hh, b_ih, b_hh):
+        return NotImplemented
+    x, h, w_ih, w_hh, b_ih, b_hh = _contiguous(x, h, w_ih, w_hh, b_ih, b_hh)
+    batch, size = h.shape
+    y, gates, q = empty((batch, size), x.dtype), empty((batch, 3 * size), x.dtype), empty((batch, size), x.dtype)
+    done = K.gru(x, h, None, w_ih, w_hh, b_ih, b_hh, None, 1, 0, y, None, None, None, gates, q)
+    return done if done is NotImplemented else (y, gates, q)
+
+
+def gru_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, gates: Array, q: Array, *, needs: Sequence[bool]) -> Any:
+    """Gradients of (x, h, w_ih, w_hh, b_ih, b_hh)."""
+    return gru_layer_grad(g, None, x, h, w_ih, w_hh, None, gates, q, batch_sizes=(1,), reverse=False, needs=needs)
+
+
+def lstm_cell(x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None) -> Any:
+    """(h', c', gates i, f, g, o)."""
+    if not _fits(x, h, c, w_ih, w_hh, b_ih, b_hh):
+        return NotImplemented
+    x, h, c, w_ih, w_hh, b_ih, b_hh = _contiguous(x, h, c, w_ih, w_hh, b_ih, b_hh)
+    batch, size = h.shape
+    y, gates, c_next = empty((batch, size), x.dtype), empty((batch, 4 * size), x.dtype), empty((batch, size), x.dtype)
+    done = K.lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, None, 1, 0, y, None, None, None, gates, c_next)
+    return done if done is NotImplemented else (y, c_next, gates)
+
+
+def lstm_cell_grad(g: Array | None, gc: Array | None, x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, c_next: Array, gates: Array, *,
+                   needs: Sequence[bool]) -> Any:
+    """Gradients of (x, h, c, w_ih, w_hh, b_ih, b_hh)."""
+    found = lstm_layer_grad(g, None, gc, x, h, c, w_ih, w_hh, None, None, gates, c_next, batch_sizes=(1,), reverse=False, needs=needs)
+    return found if found is NotImplemented else found[:7]
+
+
+overrides = {f.__name__: f for f in (rnn_layer, rnn_layer_grad, gru_layer, gru_layer_grad, lstm_layer, lstm_layer_grad,
+                                     rnn_cell, rnn_cell_grad, gru_cell, gru_cell_grad, lstm_cell, lstm_cell_grad)}

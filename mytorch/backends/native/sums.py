@@ -1,0 +1,65 @@
+"""Sums over dimensions: csrc/kernels/sums.cpp."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+
+__mytorch__ = True
+
+_SMALLEST = 2048  # elements; below, NumPy is as fast
+
+Ints = tuple[int, ...]
+
+
+def reduce_sum(x: Array, *, dim: Ints | None, keepdim: bool) -> Any:
+    """The sum over dimensions of an array that lies in order."""
+    if not _answers(x):
+        return NotImplemented
+    if dim is None:
+        return K.sum(x, empty((1,) * x.ndim if keepdim else (), x.dtype), 1, 1, x.size, 1, 1.0)
+    if keepdim:
+        shape = tuple([1 if i in dim else n for i, n in enumerate(x.shape)])
+    else:
+        shape = tuple([n for i, n in enumerate(x.shape) if i not in dim])
+    return _sum(x, dim, shape)
+
+
+def sum_to(x: Array, *, shape: Ints) -> Any:
+    """The sum over the dimensions that broadcasting added or repeated."""
+    lead = x.ndim - len(shape)
+    if lead < 0 or not _answers(x) or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:])):
+        return NotImplemented
+    dim = tuple([i for i, m in enumerate(x.shape) if i < lead or (m != 1 and shape[i - lead] == 1)])
+    return _sum(x, dim, shape)
+
+
+def _answers(x: Array) -> bool:
+    return K.worth(x.size, _SMALLEST) and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.size > 0 and x.flags.c_contiguous
+
+
+def _sum(x: Array, dim: Ints, shape: Ints) -> Any:
+    """As the kernel sees it: x (a, b, c, d), summed over a and c, each of them one or several dimensions, or none."""
+    a, b, c, d = 1, 1, 1, 1
+    turn = 0  # how often dimensions that stay and those that go have taken turns; from the end: d stays, c goes, b stays, a goes
+    for i in range(x.ndim - 1, -1, -1):
+        n = x.shape[i]
+        if n == 1:
+            continue
+        if (i in dim) != (turn % 2 == 1):
+            turn += 1
+        if turn == 0:
+            d *= n
+        elif turn == 1:
+            c *= n
+        elif turn == 2:
+            b *= n
+        elif turn == 3:
+            a *= n
+        else:
+            return NotImplemented
+    return K.sum(x, empty(shape, x.dtype), a, b, c, d, 1.0)
+
+
+overrides = {"reduce_sum": reduce_sum, "sum_to": sum_to}
