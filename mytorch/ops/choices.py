@@ -10,7 +10,7 @@ from numpy import ndarray
 from mytorch import dtypes
 from mytorch.backends import kernel
 from mytorch.node_names import titled
-from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
+from mytorch.ops.common import BFLOAT16_NP, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
 from mytorch.ops.comparison import isfinite
 from mytorch.ops.pointwise import binary, refuses
 from mytorch.ops.views import size_error
@@ -29,6 +29,8 @@ def kept(x: Any, mask: Any) -> Any:
         y = np.ascontiguousarray(mask).view(np.int8).astype(bits)
         np.negative(y, out=y)  # all bits set where True
         return np.bitwise_and(y, x.view(bits), out=y).view(x.dtype)
+    if x.dtype == BFLOAT16_NP:  # zero is no bit set
+        return np.multiply(x.view(np.uint16), mask, out=...).view(x.dtype)
     return np.where(mask, x, np.zeros((), x.dtype))
 
 

@@ -135,6 +135,56 @@ def test_functions_that_widen_round_once_as_the_reference_does(name):
     np.testing.assert_allclose(lowered.grad.float().numpy(), raised.grad.numpy(), 4e-2, 4e-2)
 
 
+GEOMETRY = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+WINDOWS = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+X, G, WEIGHT = (2, 4, 12, 12), (2, 6, 12, 12), (6, 4, 3, 3)
+
+
+@pytest.mark.parametrize(("name", "shapes", "meta"), [
+    ("conv", (X, WEIGHT, (6,)), GEOMETRY),
+    ("conv_transposed", (G, WEIGHT, (4,)), {**GEOMETRY, "size": (12, 12)}),
+    ("conv_grad_input", (G, WEIGHT), {**GEOMETRY, "size": (12, 12)}),
+    ("conv_grad_weight", (G, X), {**GEOMETRY, "size": (3, 3)}),
+    ("max_pool", (X,), {**WINDOWS, "dilation": (1, 1), "out": (6, 6)}),
+    ("max_pool_with_places", (X,), {**WINDOWS, "dilation": (1, 1), "out": (6, 6)}),
+    ("avg_pool", (X,), {**WINDOWS, "out": (6, 6), "include_pad": True, "override": None}),
+    ("avg_pool_grad", ((2, 4, 6, 6),), {**WINDOWS, "size": (12, 12), "include_pad": True, "override": None}),
+])
+def test_kernels_of_images_widen_and_round_once(name, shapes, meta):
+    arguments = [narrow(floats(*shape, seed=i)) for i, shape in enumerate(shapes)]
+    if name == "conv" or name == "conv_transposed":
+        arguments[2] = wide(arguments[2])  # a bias of float32 stays as it is
+    kernel = backends.kernels[name]
+    with native_as():
+        found = kernel.override(*arguments, **meta)
+    expected = kernel.reference(*arguments, **meta)
+    for a, b in zip(found if type(found) is tuple else (found,), expected if type(expected) is tuple else (expected,), strict=True):
+        assert a.dtype == b.dtype
+        if a.dtype == dtypes.BFLOAT16_NP:
+            np.testing.assert_allclose(wide(a), wide(b), rtol=2**-7, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def test_batch_norm_keeps_its_statistics_in_float32():
+    x, weight = narrow(floats(*X)), floats(4, seed=1)
+    forward, backward = backends.kernels["batch_norm_forward"], backends.kernels["batch_norm_grad"]
+    with native_as():
+        y, mean, var = forward.override(x, weight, weight, None, None, training=True, eps=1e-5)
+        dx, dweight, dbias = backward.override(y, x, weight, mean, var, training=True, eps=1e-5)
+    assert (y.dtype, mean.dtype, var.dtype) == (x.dtype, np.float32, np.float32)
+    assert (dx.dtype, dweight.dtype, dbias.dtype) == (x.dtype, np.float32, np.float32)
+    expected = forward.reference(x, weight, weight, None, None, training=True, eps=1e-5)
+    np.testing.assert_allclose(wide(y), wide(expected[0]), rtol=2**-7, atol=1e-6)
+    np.testing.assert_allclose(wide(dx), wide(backward.reference(y, x, weight, mean, var, training=True, eps=1e-5)[0]), rtol=2**-6, atol=1e-3)
+
+
+def test_kept_of_bfloat16_is_zero_where_the_mask_is_not():
+    x = lower(100, 50)
+    mask = np.arange(5000).reshape(100, 50) % 3 == 0
+    np.testing.assert_array_equal(wide(backends.kernels["kept"](x, mask)), np.where(mask, wide(x), np.float32(0)))
+
+
 def test_a_linear_layer_under_autocast_has_bfloat16_results_and_float32_gradients():
     layer, x = torch.nn.Linear(96, 80), torch.randn(50, 96)
     with torch.autocast("cpu"):

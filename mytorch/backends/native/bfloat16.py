@@ -77,6 +77,9 @@ def _narrowed(x: Array) -> Array:
 
 # Kernels whose references widen bfloat16 and round at the end, with the numbers of their outputs that stay float32.
 WIDENED: dict[str, tuple[int, ...]] = {"gelu_forward": (), "gelu_grad": (), "attention_forward": (1,), "attention_grad": (),
-                                      "reduce_sum": (), "sum_to": ()}
+                                      "reduce_sum": (), "sum_to": (),
+                                      "conv": (), "conv_transposed": (), "conv_grad_input": (), "conv_grad_weight": (),
+                                      "batch_norm_forward": (1, 2), "batch_norm_grad": (1, 2),
+                                      "max_pool": (), "max_pool_with_places": (1,), "max_pool_grad": (), "avg_pool": (), "avg_pool_grad": ()}
 
 overrides = {"bfloat16_to_float32": bfloat16_to_float32, "float32_to_bfloat16": float32_to_bfloat16}
