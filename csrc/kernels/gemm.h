@@ -177,6 +177,26 @@ void pack_panel(T *to, const T *from, int64_t line_step, int64_t depth_step, int
     }
 }
 
+// Several panels of lines that are neighbours in memory, `height` lines each: depth by depth, so that what lies together is read
+// together. With a line after the other's panel, a stride of a power of two would throw its own cache lines out. A panel with fewer
+// than WIDE lines also gets some of the next one's, which no tile reads.
+template <class T, int WIDE>
+void pack_neighbours(T *to, const T *from, int64_t depth_step, int64_t lines, int64_t height, int64_t depth) {
+    for (int64_t p = 0; p < depth; ++p) {
+        const T *source = from + p * depth_step;
+        T *target = to + p * WIDE;
+        for (int64_t line = 0; line < lines; line += height, target += WIDE * depth) {
+            if (line + WIDE <= lines) {
+                std::memcpy(target, source + line, WIDE * sizeof(T));
+            } else {
+                for (int64_t i = 0; i < WIDE; ++i) {
+                    target[i] = line + i < lines ? source[line + i] : T(0);
+                }
+            }
+        }
+    }
+}
+
 // A matrix anywhere in memory, strides in elements.
 template <class T> struct Matrix {
     const T *data;
@@ -193,62 +213,111 @@ template <class T> struct Matrix {
     }
 };
 
-// C (m x n) (+)= A (m x k) B (k x n) on all threads. `Left` and `Right` fill panels as Matrix does. The pieces depend on m, n and k
+// Run body(i) for i in [0, count), on all threads if a product of that many multiplications is worth waking them.
+template <class Body> void each_task(int64_t multiplications, int64_t count, const Body &body) {
+    if (multiplications >= 1 << 19) {
+        parallel(count, body);
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        body(i);
+    }
+}
+
+constexpr int64_t PANELS = 8;  // of A, or of B, that a task multiplies at a time: they stay in the second-level cache
+
+// Panels [first, first + PANELS) of A, `height` rows each, over depth [p, p + deep).
+template <class T> void pack_rows(T *to, const Matrix<T> &a, int64_t first, int64_t m, int64_t height, int64_t p, int64_t deep) {
+    const int64_t row = first * height;
+    if (a.row_step == 1) {
+        pack_neighbours<T, ROWS>(to, a.data + row + p * a.column_step, a.column_step, least(PANELS * height, m - row), height, deep);
+        return;
+    }
+    for (int64_t i = row; i < least(row + PANELS * height, m); i += height, to += ROWS * deep) {
+        a.pack_left(to, i, least(height, m - i), p, deep);
+    }
+}
+
+// Columns [begin, end) of B over depth [p, p + deep), panel by panel.
+template <class T, class Right> void pack_columns(T *to, const Right &b, int64_t begin, int64_t end, int64_t p, int64_t deep) {
+    for (int64_t j = begin; j < end; j += COLUMNS<T>, to += COLUMNS<T> * deep) {
+        b.pack_right(to, j, least<int64_t>(COLUMNS<T>, end - j), p, deep);
+    }
+}
+
+// The product for an A of at most PANELS panels: it is packed first; then each task packs and multiplies columns of its own.
+template <class T, class Right>
+void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Right &b, T *c, int64_t c_step, Start start) {
+    const int64_t height = panel_height(m);
+    const int64_t rows = (m + height - 1) / height * ROWS;  // of the packed A
+    Scratch<T> left(rows * k);
+    each_task(m * n * k, (k + DEPTH - 1) / DEPTH, [&](int64_t piece) {
+        const int64_t p = piece * DEPTH;
+        pack_rows<T>(left + rows * p, a, 0, m, height, p, least(DEPTH, k - p));
+    });
+    const int64_t panels = (n + COLUMNS<T> - 1) / COLUMNS<T>;
+    const int64_t wide = COLUMNS<T> * least(PANELS, greatest<int64_t>(1, panels / 16));
+    each_task(m * n * k, (n + wide - 1) / wide, [&](int64_t task) {
+        const int64_t j = task * wide;
+        const int64_t columns = least(wide, n - j);
+        Scratch<T> right(wide * least(k, DEPTH));
+        for (int64_t p = 0; p < k; p += DEPTH) {
+            const int64_t deep = least(DEPTH, k - p);
+            pack_columns<T>(right, b, j, j + columns, p, deep);
+            multiply_panels<T>(m, columns, deep, left + rows * p, right, c + j, c_step, p == 0 ? start : Start::keep, height);
+        }
+    });
+}
+
+// C (m x n) (+)= A (m x k) B (k x n) on all threads. `Right` fills panels as Matrix does. The pieces depend on m, n and k
 // alone, and the pieces of k are added in order, so that every number of threads gives the same bits.
-template <class T, class Left, class Right>
-void multiply(int64_t m, int64_t n, int64_t k, const Left &a, const Right &b, T *c, int64_t c_step, Start start) {
-    constexpr int64_t WIDE = 8 * COLUMNS<T>;
-    constexpr int64_t BLOCK = 8 * WIDE;  // columns of C at a time
+template <class T, class Right>
+void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Right &b, T *c, int64_t c_step, Start start) {
+    constexpr int64_t BLOCK = 64 * COLUMNS<T>;  // columns of C at a time
     if (k == 0) {
         for (int64_t i = 0; start == Start::zero && i < m; ++i) {
             std::memset(c + i * c_step, 0, static_cast<size_t>(n) * sizeof(T));
         }
         return;
     }
-    const int64_t depth = least(k, DEPTH);
     const int64_t height = panel_height(m);
     const int64_t panels_a = (m + height - 1) / height;
-    Scratch<T> left(panels_a * ROWS * depth);
+    if (panels_a <= PANELS) {
+        multiply_flat(m, n, k, a, b, c, c_step, start);
+        return;
+    }
+    // Where A is tall, the tasks that multiply it pack it; otherwise several tasks share its panels, which are packed before.
+    const bool tall = panels_a >= 3 * PANELS;
+    const int64_t depth = least(k, DEPTH);
+    const int64_t tasks_down = (panels_a + PANELS - 1) / PANELS;
+    Scratch<T> left(tall ? 0 : panels_a * ROWS * depth);
     Scratch<T> right(round_up(least(n, BLOCK), COLUMNS<T>) * depth);
-    const bool alone = m * n * k < 1 << 19;  // below this a second thread costs more than it brings
-    const auto each = [&](int64_t count, const auto &body) {
-        if (alone) {
-            for (int64_t i = 0; i < count; ++i) {
-                body(i);
-            }
-        } else {
-            parallel(count, body);
-        }
-    };
     for (int64_t p = 0; p < k; p += depth) {
         const int64_t deep = least(depth, k - p);
-        const Start begin = p == 0 ? start : Start::keep;
         for (int64_t j = 0; j < n; j += BLOCK) {
             const int64_t columns = least(BLOCK, n - j);
-            const int64_t panels_b = (columns + COLUMNS<T> - 1) / COLUMNS<T>;
-            const int64_t left_tasks = j == 0 ? (panels_a + 7) / 8 : 0;
-            const int64_t right_tasks = (panels_b + 3) / 4;
-            each(left_tasks + right_tasks, [&](int64_t task) {
+            const int64_t left_tasks = j == 0 && !tall ? tasks_down : 0;
+            const int64_t few = 4 * COLUMNS<T>;  // columns that one task packs
+            each_task(m * n * k, left_tasks + (columns + few - 1) / few, [&](int64_t task) {
                 if (task < left_tasks) {
-                    for (int64_t i = task * 8; i < least(task * 8 + 8, panels_a); ++i) {
-                        a.pack_left(left + i * ROWS * deep, i * height, least(height, m - i * height), p, deep);
-                    }
-                    return;
-                }
-                const int64_t first = (task - left_tasks) * 4;
-                for (int64_t i = first; i < least(first + 4, panels_b); ++i) {
-                    const int64_t column = i * COLUMNS<T>;
-                    b.pack_right(right + column * deep, j + column, least<int64_t>(COLUMNS<T>, columns - column), p, deep);
+                    pack_rows<T>(left + task * PANELS * ROWS * deep, a, task * PANELS, m, height, p, deep);
+                } else {
+                    const int64_t begin = (task - left_tasks) * few;
+                    pack_columns<T>(right + begin * deep, b, j + begin, j + least(begin + few, columns), p, deep);
                 }
             });
-            const int64_t tasks_down = (panels_a + 7) / 8;
-            const int64_t tasks_across = (columns + WIDE - 1) / WIDE;
-            each(tasks_down * tasks_across, [&](int64_t task) {
-                const int64_t panel = task % tasks_down * 8;
+            const int64_t wide = tall ? columns : PANELS * COLUMNS<T>;
+            each_task(m * n * k, tasks_down * ((columns + wide - 1) / wide), [&](int64_t task) {
+                const int64_t panel = task % tasks_down * PANELS;
                 const int64_t row = panel * height;
-                const int64_t column = task / tasks_down * WIDE;
-                multiply_panels(least(8 * height, m - row), least(WIDE, columns - column), deep, left + panel * ROWS * deep,
-                                right + column * deep, c + row * c_step + j + column, c_step, begin, height);
+                const int64_t column = task / tasks_down * wide;
+                Scratch<T> own(tall ? PANELS * ROWS * deep : 0);
+                if (tall) {
+                    pack_rows<T>(own, a, panel, m, height, p, deep);
+                }
+                multiply_panels<T>(least(PANELS * height, m - row), least(wide, columns - column), deep,
+                                   tall ? own : left + panel * ROWS * deep, right + column * deep, c + row * c_step + j + column, c_step,
+                                   p == 0 ? start : Start::keep, height);
             });
         }
     }

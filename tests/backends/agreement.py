@@ -42,13 +42,14 @@ def instruction_sets():
 
 
 @contextlib.contextmanager
-def native_as(isa="", threads=None, least=0):
-    """Kernels of that instruction set, on that many threads, answering for arrays of at least that many elements."""
+def native_as(isa=None, threads=None, least=0):
+    """Kernels of that instruction set (the one in use), on that many threads, answering for arrays of at least that many elements."""
     from mytorch import _native
     from mytorch.backends.native.extension import K
 
     before = K.isa, _native.get_num_threads(), K.least
-    K.use(isa)
+    if isa is not None:
+        K.use(isa)
     K.least = least
     if threads is not None:
         _native.set_num_threads(threads)
