@@ -286,8 +286,8 @@ void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Right &
         multiply_flat(m, n, k, a, b, c, c_step, start);
         return;
     }
-    // Where A is tall, the tasks that multiply it pack it; otherwise several tasks share its panels, which are packed before.
-    const bool tall = panels_a >= 3 * PANELS;
+    // Where A is tall and B narrow, the tasks that multiply A pack it; otherwise several tasks share its panels, which are packed before.
+    const bool tall = panels_a >= 3 * PANELS && n <= 2 * PANELS * COLUMNS<T>;
     const int64_t depth = least(k, DEPTH);
     const int64_t tasks_down = (panels_a + PANELS - 1) / PANELS;
     Scratch<T> left(tall ? 0 : panels_a * ROWS * depth);
