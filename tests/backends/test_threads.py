@@ -191,6 +191,7 @@ raise SystemExit(failed)
 """
 
 INTERRUPT = PREAMBLE + """
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts jobs in the background has them ignore it
 try:
     print("ready", flush=True)
     while True:
