@@ -10,6 +10,7 @@
 
 VENV := .venv
 PARITY_VENV := .venv-parity
+SANITIZE_VENV := .venv-sanitize
 BIN := $(VENV)/bin
 PIP := pip --disable-pip-version-check --quiet
 MNIST_ARGS ?= --plot
@@ -61,27 +62,30 @@ smoke: $(VENV)/.stamp-test
 	done
 
 # The tests of the native kernels on a build with sanitizers. Python itself is not built with them, so their libraries are loaded
-# first. $(call on_sanitized_build,NAME,SANITIZERS,LIBRARIES,OPTIONS IN THE ENVIRONMENT,TESTS)
+# first. The environment has no mytorch installed, whose extension would be imported in place of the one to test.
+# $(call on_sanitized_build,NAME,SANITIZERS,LIBRARIES,OPTIONS IN THE ENVIRONMENT,TESTS)
+SANITIZE_BIN := $(CURDIR)/$(SANITIZE_VENV)/bin
+IS_OURS := import os, mytorch._native as n; assert n.__file__.startswith(os.getcwd()) and not n.POOLED, n.__file__
 define on_sanitized_build
 @if ! command -v $(CXX) >/dev/null 2>&1; then echo "$@: no C++ compiler ($(CXX)), so no native kernels to check"; \
-else set -ex; tree=$(CURDIR)/build/$(1); rm -rf $$tree/src; mkdir -p $$tree/src; \
-  $(BIN)/python -m $(PIP) install cmake ninja; \
-  $(BIN)/cmake -S . -B $$tree -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DMYTORCH_SANITIZE=$(2) \
-    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$$tree/src; \
-  $(BIN)/cmake --build $$tree; \
+else set -e; tree=$(CURDIR)/build/$(1); rm -rf $$tree/src; mkdir -p $$tree/src; \
+  $(SANITIZE_BIN)/cmake -S . -B $$tree -G Ninja -DCMAKE_MAKE_PROGRAM=$(SANITIZE_BIN)/ninja -DMYTORCH_SANITIZE=$(2) \
+    -DPython_EXECUTABLE=$(SANITIZE_BIN)/python -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$$tree/src -DCMAKE_CXX_FLAGS=-w > $$tree/cmake.log; \
+  $(SANITIZE_BIN)/cmake --build $$tree > $$tree/build.log || { cat $$tree/build.log; exit 1; }; \
   cp -R mytorch tests pyproject.toml $$tree/src/; mv $$tree/src/_native.abi3.so $$tree/src/mytorch/; cd $$tree/src; \
-  LD_PRELOAD="$(foreach library,$(3),$(shell $(CXX) -print-file-name=$(library).so))" $(4) \
-    MYTORCH_BACKEND=native PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -q --capture=sys $(5); fi
+  export LD_PRELOAD="$(foreach library,$(3),$(shell $(CXX) -print-file-name=$(library).so))" $(4) MYTORCH_BACKEND=native PYTHONPATH=.; \
+  $(SANITIZE_BIN)/python -c '$(IS_OURS)'; \
+  $(SANITIZE_BIN)/python -m pytest -q --capture=sys $(5); fi
 endef
 
 MEMORY := address,undefined
 # AddressSanitizer and UndefinedBehaviorSanitizer: no kernel touches memory that is not its own.
-sanitize: $(VENV)/.stamp-test
+sanitize: $(SANITIZE_VENV)/.stamp-tools
 	$(call on_sanitized_build,sanitized,$(MEMORY),libasan libubsan,ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	  UBSAN_OPTIONS=halt_on_error=1,tests/backends)
 
 # ThreadSanitizer: the threads that share a job do not race. It follows no fork of a process that has threads.
-sanitize-threads: $(VENV)/.stamp-test
+sanitize-threads: $(SANITIZE_VENV)/.stamp-tools
 	$(call on_sanitized_build,sanitized-threads,thread,libtsan,TSAN_OPTIONS=halt_on_error=1,tests/backends/test_threads.py \
 	  -k "not fork and not worker and not ctrl_c")
 
@@ -95,7 +99,7 @@ check-all: export MYTORCH_FULL := 1
 check-all: lint test test-reference test-isas sanitize sanitize-threads parity test-install smoke docs
 
 clean:
-	rm -rf $(VENV) $(PARITY_VENV) build dist docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PARITY_VENV) $(SANITIZE_VENV) build dist docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -149,6 +153,11 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-core
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-core
 	$(call install_extras,$(VENV),docs)
+	@touch $@
+
+$(SANITIZE_VENV)/.stamp-tools: $(SANITIZE_VENV)/.stamp-venv
+	$(call install_extras,$(SANITIZE_VENV),test)
+	$(SANITIZE_VENV)/bin/python -m $(PIP) install cmake ninja numpy
 	@touch $@
 
 $(PARITY_VENV)/.stamp-parity: $(PARITY_VENV)/.stamp-core
