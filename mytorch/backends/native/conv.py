@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
 
 __mytorch__ = True
 
@@ -39,7 +37,7 @@ def conv(x: Array, weight: Array, bias: Array | None, *, stride: Ints, padding: 
     y = empty((shape[0], size[0], *out), x.dtype)
     if not K.worth(y.size, _SMALLEST):
         return NotImplemented
-    return K.conv(_dense(x), _dense(weight), None if bias is None else _dense(bias), y, *_geometry(stride, padding, dilation), groups)
+    return K.conv(dense(x), dense(weight), None if bias is None else dense(bias), y, *_geometry(stride, padding, dilation), groups)
 
 
 def conv_grad_input(g: Array, weight: Array, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
@@ -55,8 +53,8 @@ def conv_transposed(x: Array, weight: Array, bias: Array | None, *, size: Ints, 
     y = empty((x.shape[0], weight.shape[1] * groups, *size), x.dtype)
     if not K.worth(y.size, _SMALLEST):
         return NotImplemented
-    bias = None if bias is None else _dense(bias)
-    return K.conv_grad_input(_dense(x), _dense(weight), bias, y, *_geometry(stride, padding, dilation), groups)
+    bias = None if bias is None else dense(bias)
+    return K.conv_grad_input(dense(x), dense(weight), bias, y, *_geometry(stride, padding, dilation), groups)
 
 
 def conv_grad_weight(g: Array, x: Array, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
@@ -64,18 +62,14 @@ def conv_grad_weight(g: Array, x: Array, *, size: Ints, stride: Ints, padding: I
     if not _fits(g, x) or not K.worth(g.size, _SMALLEST):
         return NotImplemented
     dw = empty((g.shape[1], x.shape[1] // groups, *size), g.dtype)
-    return K.conv_grad_weight(_dense(g), _dense(x), dw, *_geometry(stride, padding, dilation), groups)
+    return K.conv_grad_weight(dense(g), dense(x), dw, *_geometry(stride, padding, dilation), groups)
 
 
 def conv_grad_bias(g: Array) -> Any:
     """The sum over all but the channels."""
     if (g.dtype is not FLOAT32 and g.dtype is not FLOAT64) or not K.worth(g.size, _SMALLEST):
         return NotImplemented
-    return K.conv_grad_bias(_dense(g), empty((g.shape[1],), g.dtype))
-
-
-def _dense(x: Array) -> Array:
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+    return K.conv_grad_bias(dense(g), empty((g.shape[1],), g.dtype))
 
 
 overrides = {

@@ -76,3 +76,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if size < _POOLED_FROM:
         return np.empty(shape, dtype)
     return np.ndarray(shape, dtype, _native.Block(size))
+
+
+def dense(x: Array) -> Array:
+    """x itself if it is row-major without gaps, otherwise a copy that is."""
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)

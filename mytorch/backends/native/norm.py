@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
 
 __mytorch__ = True
 
@@ -24,10 +24,6 @@ def _answers(x: Array, *others: Array | None) -> bool:
     return all(p is None or (p.dtype == kind and p.flags.c_contiguous) for p in others)
 
 
-def _dense(x: Array) -> Array:
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
-
-
 def batch_norm_forward(x: Array, weight: Array | None, bias: Array | None, running_mean: Array | None, running_var: Array | None, *,
                        training: bool, eps: float) -> Any:
     """y, and the mean and the (biased) variance (C) that normalised it: of the batch, or the running ones."""
@@ -36,11 +32,11 @@ def batch_norm_forward(x: Array, weight: Array | None, bias: Array | None, runni
     y = empty(x.shape, x.dtype)
     if training:
         mean, var = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
-        done = K.batch_norm(_dense(x), weight, bias, y, mean, var, eps)
+        done = K.batch_norm(dense(x), weight, bias, y, mean, var, eps)
     else:
         assert running_mean is not None and running_var is not None
         mean, var = running_mean, running_var
-        done = K.batch_norm_by(_dense(x), weight, bias, mean, var, y, eps)
+        done = K.batch_norm_by(dense(x), weight, bias, mean, var, y, eps)
     return done if done is NotImplemented else (y, mean, var)
 
 
@@ -49,7 +45,7 @@ def batch_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: 
     if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
         return NotImplemented
     dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
-    done = K.batch_norm_grad(_dense(g), _dense(x), weight, mean, var, dx, dweight, dbias, training, eps)
+    done = K.batch_norm_grad(dense(g), dense(x), weight, mean, var, dx, dweight, dbias, training, eps)
     return done if done is NotImplemented else (dx, dweight, dbias)
 
 
@@ -59,7 +55,7 @@ def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, *, sh
         return NotImplemented
     rows = x.size // math.prod(shape)
     y, mean, var = empty(x.shape, x.dtype), np.empty(rows, x.dtype), np.empty(rows, x.dtype)
-    done = K.layer_norm(_dense(x), weight, bias, y, mean, var, eps)
+    done = K.layer_norm(dense(x), weight, bias, y, mean, var, eps)
     return done if done is NotImplemented else (y, mean, var)
 
 
@@ -68,7 +64,7 @@ def layer_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: 
     if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
         return NotImplemented
     dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(shape, x.dtype), np.empty(shape, x.dtype)
-    done = K.layer_norm_grad(_dense(g), _dense(x), weight, mean, var, dx, dweight, dbias, eps)
+    done = K.layer_norm_grad(dense(g), dense(x), weight, mean, var, dx, dweight, dbias, eps)
     return done if done is NotImplemented else (dx, dweight, dbias)
 
 
@@ -77,7 +73,7 @@ def rms_norm_forward(x: Array, weight: Array | None, *, shape: Ints, eps: float)
     if not _answers(x, weight):
         return NotImplemented
     y, rstd = empty(x.shape, x.dtype), np.empty(x.size // math.prod(shape), x.dtype)
-    done = K.rms_norm(_dense(x), weight, y, rstd, eps)
+    done = K.rms_norm(dense(x), weight, y, rstd, eps)
     return done if done is NotImplemented else (y, rstd)
 
 
@@ -86,7 +82,7 @@ def rms_norm_grad(g: Array, x: Array, weight: Array | None, rstd: Array, *, shap
     if not _answers(x, weight, rstd) or g.dtype is not x.dtype:
         return NotImplemented
     dx, dweight = empty(x.shape, x.dtype), np.empty(shape, x.dtype)
-    done = K.rms_norm_grad(_dense(g), _dense(x), weight, rstd, dx, dweight)
+    done = K.rms_norm_grad(dense(g), dense(x), weight, rstd, dx, dweight)
     return done if done is NotImplemented else (dx, dweight)
 
 
@@ -95,7 +91,7 @@ def group_norm_forward(x: Array, weight: Array | None, bias: Array | None, *, gr
     if not _answers(x, weight, bias):
         return NotImplemented
     y, mean, var = empty(x.shape, x.dtype), np.empty((len(x), groups), x.dtype), np.empty((len(x), groups), x.dtype)
-    done = K.group_norm(_dense(x), weight, bias, y, mean, var, eps)
+    done = K.group_norm(dense(x), weight, bias, y, mean, var, eps)
     return done if done is NotImplemented else (y, mean, var)
 
 
@@ -104,7 +100,7 @@ def group_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: 
     if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
         return NotImplemented
     dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
-    done = K.group_norm_grad(_dense(g), _dense(x), weight, mean, var, dx, dweight, dbias, eps)
+    done = K.group_norm_grad(dense(g), dense(x), weight, mean, var, dx, dweight, dbias, eps)
     return done if done is NotImplemented else (dx, dweight, dbias)
 
 

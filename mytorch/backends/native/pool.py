@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
 
 __mytorch__ = True
 
@@ -21,10 +21,6 @@ def _answers(x: Array, image: int, kernel_size: Ints) -> bool:
     return (x.dtype is FLOAT32 or x.dtype is FLOAT64) and len(kernel_size) < 3 and K.worth(image, _SMALLEST)
 
 
-def _dense(x: Array) -> Array:
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
-
-
 def _sizes(kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
     """Eight integers: of the rows and of the columns."""
     if len(kernel_size) == 2:
@@ -36,7 +32,7 @@ def max_pool(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, dilati
     """The largest value of each window of x (N, C, *size); NaN wins."""
     if not _answers(x, x.size, kernel_size):
         return NotImplemented
-    return K.max_pool(_dense(x), empty(x.shape[:2] + out, x.dtype), None, *_sizes(kernel_size, stride, padding, dilation))
+    return K.max_pool(dense(x), empty(x.shape[:2] + out, x.dtype), None, *_sizes(kernel_size, stride, padding, dilation))
 
 
 def max_pool_with_places(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints) -> Any:
@@ -45,7 +41,7 @@ def max_pool_with_places(x: Array, *, kernel_size: Ints, stride: Ints, padding: 
         return NotImplemented
     shape = x.shape[:2] + out
     y, places = empty(shape, x.dtype), empty(shape, _PLACE)
-    done = K.max_pool(_dense(x), y, places, *_sizes(kernel_size, stride, padding, dilation))
+    done = K.max_pool(dense(x), y, places, *_sizes(kernel_size, stride, padding, dilation))
     return done if done is NotImplemented else (y, places)
 
 
@@ -54,7 +50,7 @@ def max_pool_grad(g: Array, places: Array, *, size: Ints, kernel_size: Ints, str
     dx = empty(g.shape[:2] + size, g.dtype)
     if not _answers(g, dx.size, kernel_size) or places.dtype != _PLACE:
         return NotImplemented
-    return K.max_pool_grad(_dense(g), _dense(places), dx, *_sizes(kernel_size, stride, padding, dilation))
+    return K.max_pool_grad(dense(g), dense(places), dx, *_sizes(kernel_size, stride, padding, dilation))
 
 
 def avg_pool(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints, include_pad: bool, override: int | None) -> Any:
@@ -64,7 +60,7 @@ def avg_pool(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, out: I
     if _is_image(kernel_size, x.shape[2:], padding, out, override):
         return adaptive_avg(x, out=out)
     y = empty(x.shape[:2] + out, x.dtype)
-    return K.avg_pool(_dense(x), y, *_sizes(kernel_size, stride, padding, (1,) * len(out)), include_pad, override or 0)
+    return K.avg_pool(dense(x), y, *_sizes(kernel_size, stride, padding, (1,) * len(out)), include_pad, override or 0)
 
 
 def avg_pool_grad(g: Array, *, size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, include_pad: bool, override: int | None) -> Any:
@@ -73,8 +69,8 @@ def avg_pool_grad(g: Array, *, size: Ints, kernel_size: Ints, stride: Ints, padd
     if not _answers(g, dx.size, kernel_size):
         return NotImplemented
     if _is_image(kernel_size, size, padding, g.shape[2:], override):
-        return K.repeat(_dense(g), dx, math.prod(size))
-    return K.avg_pool_grad(_dense(g), dx, *_sizes(kernel_size, stride, padding, (1,) * len(size)), include_pad, override or 0)
+        return K.repeat(dense(g), dx, math.prod(size))
+    return K.avg_pool_grad(dense(g), dx, *_sizes(kernel_size, stride, padding, (1,) * len(size)), include_pad, override or 0)
 
 
 def _is_image(kernel_size: Ints, size: Ints, padding: Ints, out: Ints, override: int | None) -> bool:
@@ -89,7 +85,7 @@ def adaptive_avg(x: Array, *, out: Ints) -> Any:
         return NotImplemented
     if math.prod(out) == 1:
         length = math.prod(size)
-        return K.sum(_dense(x), empty(x.shape[:2] + out, x.dtype), 1, x.shape[0] * x.shape[1], length, 1, length)
+        return K.sum(dense(x), empty(x.shape[:2] + out, x.dtype), 1, x.shape[0] * x.shape[1], length, 1, length)
     windows = _even(size, out)
     if windows is None or len(size) == 3:
         return NotImplemented

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ def _rows(x: Array) -> Array:
     """(T, B, I) or (rows, I) as contiguous rows."""
     if x.ndim != 2:
         x = x.reshape(-1, x.shape[-1])
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+    return dense(x)
 
 
 def _sizes(batch_sizes: tuple[int, ...]) -> Array | None:
@@ -38,7 +38,7 @@ def _fits(x: Array, *others: Array | None) -> bool:
 
 
 def _contiguous(*arrays: Array | None) -> list[Any]:
-    return [x if x is None or x.flags.c_contiguous else np.ascontiguousarray(x) for x in arrays]
+    return [None if x is None else dense(x) for x in arrays]
 
 
 def _forward(run: Callable[..., Any], gates: int, x: Array, h0: Array, c0: Array | None, w_ih: Array, w_hh: Array, b_ih: Array | None,

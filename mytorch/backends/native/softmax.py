@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,13 +33,9 @@ def _backward(name: str) -> Callable[..., Any]:
     def override(g: Array, y: Array, *, dim: int) -> Any:
         if not _answers(y) or g.dtype is not y.dtype or g.shape != y.shape:
             return NotImplemented
-        return getattr(K, name)(_dense(g), y, dim % y.ndim, empty(y.shape, y.dtype))
+        return getattr(K, name)(dense(g), y, dim % y.ndim, empty(y.shape, y.dtype))
 
     return override
-
-
-def _dense(x: Array) -> Array:
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
 
 
 def logsumexp_forward(x: Array, *, dim: Any, keepdim: bool) -> Any:
@@ -60,7 +56,7 @@ def cross_entropy_forward(x: Array, target: Array, weight: Any, *, ignore_index:
     if weight is not None or label_smoothing or x.ndim != 2 or target.dtype != _INT64 or not _answers(x):
         return NotImplemented
     y, p = empty(target.shape if reduction == "none" else (), x.dtype), empty(x.shape, x.dtype)
-    done = K.cross_entropy(x, _dense(target), ignore_index, _REDUCTIONS[reduction], y, p)
+    done = K.cross_entropy(x, dense(target), ignore_index, _REDUCTIONS[reduction], y, p)
     return done if done is NotImplemented else (y, p)
 
 
@@ -69,7 +65,7 @@ def cross_entropy_backward(g: Array, p: Array, target: Array, weight: Any, *, sh
     """softmax(x) - 1 at the target, times the slope of the row."""
     if weight is not None or label_smoothing or len(shape) != 2 or target.dtype != _INT64 or g.dtype is not p.dtype or not _answers(p):
         return NotImplemented
-    return K.cross_entropy_grad(_dense(g), p, _dense(target), ignore_index, _REDUCTIONS[reduction], empty(shape, p.dtype))
+    return K.cross_entropy_grad(dense(g), p, dense(target), ignore_index, _REDUCTIONS[reduction], empty(shape, p.dtype))
 
 
 overrides: dict[str, Callable[..., Any]] = {
