@@ -293,6 +293,61 @@ struct Cut {
     }
 };
 
+// A sum of products of an image's places and a weight's numbers (of one phase of a gradient), for all images, groups and rows.
+template <class T> struct Correlation {
+    Axes axes;
+    int64_t images, groups, channels, rows;  // channels of the image and rows (output channels) of one group
+    const T *x, *bias;
+    T *y;
+    // The weight: element (row, c, tap) of group g is weight[g * group_step + row * row_step + c * channel_step + number of the tap].
+    const T *weight;
+    int64_t group_step, row_step, channel_step;
+
+    int64_t taps() const { return axes.taps(); }
+    int64_t depth() const { return channels * taps(); }
+
+    // How outputs lie in a block of their own: distances from one output channel, sheet (of an image) and row to the next.
+    struct BlockSteps {
+        int64_t channel, sheet, row;
+    };
+
+    // From there to their places in the result.
+    void put(T *to, T *block, const BlockSteps &steps, const Axes &part, int64_t count) const {
+        const int64_t sheets = part.axis[0].extent(), height = part.axis[1].extent();
+        for (int64_t row = 0; row < rows; ++row) {
+            for (int64_t line = 0; line < count * sheets * height; ++line) {
+                put_line(to + line / height / sheets * groups * rows * axes.result_size(), block, steps, part, line / height, line % height, row,
+                         nullptr);
+            }
+        }
+    }
+
+    // One line of outputs, number h of a sheet and of output channel `row`, to its place in the result of an image, with a number per
+    // output channel added unless `added` is NULL.
+    void put_line(T *to, T *block, const BlockSteps &steps, const Axes &part, int64_t sheet, int64_t h, int64_t row, const T *added) const {
+        const Axis &depth = part.axis[0], &height = part.axis[1], &width = part.axis[2];
+        const int64_t extent = width.extent(), z = depth.to_first + (depth.begin + sheet % depth.extent()) * depth.to_step;
+        const int64_t u = height.to_first + (height.begin + h) * height.to_step;
+        T *from = block + row * steps.channel + sheet * steps.sheet + h * steps.row;
+        T *line = to + ((row * depth.to_size + z) * height.to_size + u) * width.to_size + width.to_first + width.begin * width.to_step;
+        if (added != nullptr) {
+            const auto sum = [more = added[row]](Vec<T> v) { return v + more; };
+            map(extent, width.to_step == 1 ? line : from, sum, from);
+        }
+        if (width.to_step == 1) {
+            if (added == nullptr) {
+                copy(line, from, extent);
+            }
+        } else if (width.to_step == 2) {
+            spread_even(line, from, extent);
+        } else {
+            for (int64_t w = 0; w < extent; ++w) {
+                line[w * width.to_step] = from[w];
+            }
+        }
+    }
+};
+
 }  // namespace MYTORCH_ISA
 }  // namespace mytorch
 

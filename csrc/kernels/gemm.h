@@ -239,15 +239,15 @@ template <class T> void pack_rows(T *to, const Matrix<T> &a, int64_t first, int6
 }
 
 // Columns [begin, end) of B over depth [p, p + deep), panel by panel.
-template <class T, class Right> void pack_columns(T *to, const Right &b, int64_t begin, int64_t end, int64_t p, int64_t deep) {
+template <class T> void pack_columns(T *to, const Matrix<T> &b, int64_t begin, int64_t end, int64_t p, int64_t deep) {
     for (int64_t j = begin; j < end; j += COLUMNS<T>, to += COLUMNS<T> * deep) {
         b.pack_right(to, j, least<int64_t>(COLUMNS<T>, end - j), p, deep);
     }
 }
 
 // The product for an A of at most PANELS panels: it is packed first; then each task packs and multiplies columns of its own.
-template <class T, class Right>
-void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Right &b, T *c, int64_t c_step, Start start) {
+template <class T>
+void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, int64_t c_step, Start start) {
     const int64_t height = panel_height(m);
     const int64_t rows = (m + height - 1) / height * ROWS;  // of the packed A
     Scratch<T> left(rows * k);
@@ -269,10 +269,10 @@ void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Ri
     });
 }
 
-// C (m x n) (+)= A (m x k) B (k x n) on all threads. `Right` fills panels as Matrix does. The pieces depend on m, n and k
-// alone, and the pieces of k are added in order, so that every number of threads gives the same bits.
-template <class T, class Right>
-void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Right &b, T *c, int64_t c_step, Start start) {
+// C (m x n) (+)= A (m x k) B (k x n) on all threads. The pieces depend on m, n and k alone, and the pieces of k are added in order,
+// so that every number of threads gives the same bits.
+template <class T>
+void multiply_by_vectors(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, int64_t c_step, Start start) {
     constexpr int64_t BLOCK = 64 * COLUMNS<T>;  // columns of C at a time
     if (k == 0) {
         for (int64_t i = 0; start == Start::zero && i < m; ++i) {

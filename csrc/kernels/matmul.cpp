@@ -1,5 +1,5 @@
 // Products of matrices and of batches of them.
-#include "gemm.h"
+#include "tiles.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {

@@ -7,7 +7,7 @@
 #ifndef MYTORCH_KERNELS_RECURRENT_CELLS_H
 #define MYTORCH_KERNELS_RECURRENT_CELLS_H
 
-#include "gemm.h"
+#include "tiles.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {

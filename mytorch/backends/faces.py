@@ -75,7 +75,7 @@ class _Cpu(ModuleType):
         """The instruction set of the kernels in use, as torch spells it: 'AVX512', 'AVX2' or 'DEFAULT'."""
         from mytorch.backends import instruction_set
         name = instruction_set()
-        return "DEFAULT" if name in ("", "baseline") else name.upper()
+        return {"": "DEFAULT", "baseline": "DEFAULT", "amx": "AVX512"}.get(name, name.upper())
 
 
 cpu = _Cpu("mytorch.backends.cpu")

@@ -35,7 +35,7 @@ def instruction_sets():
     from mytorch import _native
 
     found = []
-    for isa in ("avx512", "avx2", "baseline"):
+    for isa in ("amx", "avx512", "avx2", "baseline"):
         with contextlib.suppress(ValueError):
             found.append(_native.kernels(isa)[0])
     return found

@@ -20,7 +20,7 @@ if NATIVE:
 
 narrow = dtypes.float32_to_bfloat16.reference
 wide = dtypes.bfloat16_to_float32.reference
-UNITS = [0, 1, 2, 3]  # the quickest, AVX512-BF16, AMX, none: what is missing leaves the answer to float32
+UNITS = [(isa, vectors) for isa in instruction_sets() for vectors in (0, 1)]  # 1: AVX512-BF16 also where float32 is quicker
 
 
 def lower(*shape, seed=0, order="C"):
@@ -66,24 +66,25 @@ SIZES = st.sampled_from([0, 1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 40, 63, 64, 65, 
 def test_products_of_any_sizes_are_float32s(m, n, k, orders, unit, seed):
     a, b, bias = lower(m, k, seed=seed, order=orders[0]), lower(k, n, seed=seed + 1, order=orders[1]), lower(n, seed=seed + 2)
     expected = wide(a) @ wide(b) + wide(bias)
-    bfloat16.UNIT = unit
+    bfloat16.ANY_VECTORS = unit[1]
     try:
-        found = bfloat16.product(a, b, bias, np.full((m, n), np.nan, np.float32))
-        rounded = bfloat16.product(a, b, bias, np.empty((m, n), a.dtype))
+        with native_as(unit[0]):
+            found = bfloat16.product(a, b, bias, np.full((m, n), np.nan, np.float32))
+            rounded = bfloat16.product(a, b, bias, np.empty((m, n), a.dtype))
     finally:
-        bfloat16.UNIT = 0
+        bfloat16.ANY_VECTORS = 0
     np.testing.assert_allclose(found, expected, 1e-4, 1e-4)
     np.testing.assert_array_equal(rounded.view(np.uint16), narrow(found).view(np.uint16))
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_product_has_the_same_bits_on_any_number_of_threads(unit, monkeypatch):
-    monkeypatch.setattr(bfloat16, "UNIT", unit)
+    monkeypatch.setattr(bfloat16, "ANY_VECTORS", unit[1])
     for shapes in [((300, 200), (200, 190)), ((5, 3, 40, 64), (5, 3, 64, 33)), ((2, 200, 150), (2, 150, 180))]:
         a, b = lower(*shapes[0]), lower(*shapes[1], seed=1)
         answers = set()
         for threads in (1, 2, 3, 4):
-            with native_as(threads=threads):
+            with native_as(unit[0], threads):
                 answers.add(backends.kernels["matmul"].override(a, b).tobytes())
         assert len(answers) == 1
         expected = wide(a) @ wide(b)
@@ -92,10 +93,11 @@ def test_a_product_has_the_same_bits_on_any_number_of_threads(unit, monkeypatch)
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_nan_and_infinity_pass_through_a_product(unit, monkeypatch):
-    monkeypatch.setattr(bfloat16, "UNIT", unit)
+    monkeypatch.setattr(bfloat16, "ANY_VECTORS", unit[1])
     x = floats(40, 50)
     x[3, 4], x[7, 8] = np.nan, np.inf
-    y = wide(backends.kernels["matmul"].override(narrow(x), narrow(np.abs(floats(50, 60, seed=1)) + 1)))
+    with native_as(unit[0]):
+        y = wide(backends.kernels["matmul"].override(narrow(x), narrow(np.abs(floats(50, 60, seed=1)) + 1)))
     assert np.isnan(y[3]).all()
     assert np.isposinf(y[7]).all()
     assert np.isfinite(np.delete(y, (3, 7), axis=0)).all()

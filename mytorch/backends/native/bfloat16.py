@@ -16,7 +16,7 @@ __mytorch__ = True
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # mytorch.dtypes builds on the backends, so the dtype is spelled out again here
 
 _SMALLEST = 16  # elements; NumPy needs a dozen calls
-UNIT = 0  # of csrc/kernels/bfloat16.cpp: 0 the quickest that there is, 1 AVX512-BF16, 2 AMX, 3 none; for tests
+ANY_VECTORS = 0  # 1: AVX512-BF16 also where float32 is quicker than its vectors; for tests
 
 
 def _cast(x: Array, kind: np.dtype[Any], wanted: np.dtype[Any]) -> Any:
@@ -44,7 +44,7 @@ def float32_to_bfloat16(array: Array) -> Any:
 def product(a: Array, b: Array, bias: Array | None, y: Array) -> Any:
     """y = a @ b + bias of bfloat16 in any strides, added up in float32; without a unit for it, float32's own product, rounded."""
     wide_bias = None if bias is None else _widened(bias)
-    done = K.matmul_bfloat16(a, b, wide_bias, y, UNIT)
+    done = K.matmul_bfloat16(a, b, wide_bias, y, ANY_VECTORS)
     if done is NotImplemented:
         wide = y if y.dtype is FLOAT32 else empty(y.shape, FLOAT32)
         done = K.matmul(_widened(a), _widened(b), wide_bias, wide)

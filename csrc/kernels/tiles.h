@@ -1,0 +1,453 @@
+// Products of float32 and bfloat16 matrices on AMX, the matrix unit of newer Intel processors: eight registers ("tiles") of 16 rows of
+// 64 bytes, and an instruction, tdpbf16ps, that multiplies 16 x 32 by 32 x 16 numbers of bfloat16 and adds them up in float32.
+//
+// float32 comes to it as the sum of three numbers of bfloat16, x = x1 + x2 + x3, each with the next eight bits of x, exactly. Of the
+// nine products of two such sums six are computed, a1 b1 + a1 b2 + a2 b1 + a2 b2 + a1 b3 + a3 b1: what is left out is below 2^-23 of
+// |a b|, a rounding error of float32 (Henry, Tang, Heinecke 2019, arXiv:1904.06376, section 4). They are added up in float32 as ever.
+// Six such products take a third of the time of one on the vector units.
+//
+// The unit takes numbers below the normal ones for zero, and what is too large for float32 would be Inf - Inf in the parts. So the
+// largest number of each piece is found while it is split, and where it is too small, too large, Inf or NaN, the vector units
+// multiply (`fits`).
+#ifndef MYTORCH_KERNELS_TILES_H
+#define MYTORCH_KERNELS_TILES_H
+
+#include "gemm.h"
+
+namespace mytorch {
+namespace MYTORCH_ISA {
+
+#if defined(__AVX512F__)
+
+typedef uint32_t VecU __attribute__((vector_size(REGISTER_BYTES)));
+
+constexpr int64_t SIDE = 16;           // rows of a tile, and numbers of float32 in one of its rows
+constexpr int64_t BLOCK = 2 * SIDE;    // a block of the result: 2 x 2 tiles
+constexpr int64_t STEP = 2 * SIDE;     // the depth that one instruction covers
+constexpr int64_t TILE = SIDE * SIDE;  // pairs of bfloat16, which are as wide as a float
+
+constexpr int parts_of(const float *) { return 3; }
+constexpr int parts_of(const uint16_t *) { return 1; }  // bfloat16
+
+// A panel holds 32 rows of the left factor, or 32 columns of the right one, for each STEP of the depth: [part][first or second
+// half][tile]. A tile of the left factor is [row][pair], one of the right factor [pair][column]; pair i joins depths i and i + 16.
+template <class From> constexpr int64_t STEP_SIZE = parts_of(static_cast<From *>(nullptr)) * 2 * TILE;
+
+// What is multiplied: lines are rows of the left factor or columns of the right one.
+template <class From> struct Lines {
+    const From *data;
+    int64_t line_step, depth_step;
+};
+
+// ---- packing ------------------------------------------------------------------------------------------------------------------
+
+MYTORCH_INLINE VecF load_numbers(const float *from, int64_t count) { return count >= SIDE ? load(from) : load_some(from, count); }
+
+MYTORCH_INLINE VecF load_numbers(const uint16_t *from, int64_t count) {
+    typedef uint16_t Halves __attribute__((vector_size(REGISTER_BYTES / 2)));
+    Halves v = {};
+    if (count >= SIDE) {
+        std::memcpy(&v, from, sizeof(v));
+    } else {
+        std::memcpy(&v, from, static_cast<size_t>(count) * sizeof(uint16_t));
+    }
+    return bits_as<VecF>(__builtin_convertvector(v, VecU) << 16u);
+}
+
+// 16 x 16 numbers, of which `rows` rows of `length` are there, the others zero; transposed in registers if asked for.
+template <bool transposed, class From> MYTORCH_INLINE void load_block(VecF *block, const From *from, int64_t step, int64_t rows, int64_t length) {
+    for (int64_t i = 0; i < SIDE; ++i) {
+        block[i] = i < rows && length > 0 ? load_numbers(from + i * step, length) : VecF{};
+    }
+    if constexpr (transposed) {
+        transpose_block<float>(block);
+    }
+}
+
+// Two numbers x, y of float32 into a word for each of their three parts, `step` words apart: x is the lower half. Returns the larger of
+// `largest` and their bits without the sign.
+MYTORCH_INLINE VecU split_words(VecF x, VecF y, float *to, int64_t step, VecU largest) {
+    constexpr uint32_t UPPER = 0xffff0000u, HALF = 0x8000u;
+    const VecU size_x = bits_as<VecU>(x) & 0x7fffffffu, size_y = bits_as<VecU>(y) & 0x7fffffffu;
+    for (int part = 0; part < 3; ++part) {
+        const uint32_t half = part < 2 ? HALF : 0;  // to the nearest; the last part is exact
+        const VecU upper_x = (bits_as<VecU>(x) + half) & UPPER, upper_y = (bits_as<VecU>(y) + half) & UPPER;
+        store(to + part * step, bits_as<VecF>(upper_x >> 16u | upper_y));
+        x = x - bits_as<VecF>(upper_x);
+        y = y - bits_as<VecF>(upper_y);
+    }
+    return larger(largest, larger(size_x, size_y));
+}
+
+inline uint32_t largest_of_bits(VecU bits) {
+    uint32_t most = 0;
+    for (int i = 0; i < SIDE; ++i) {
+        most = greatest<uint32_t>(most, bits[i]);
+    }
+    return most;
+}
+
+// Two depths, 16 apart, into each part's tile; numbers of bfloat16, widened, are one part. Returns as above.
+template <int PARTS> MYTORCH_INLINE VecU split_pair(VecF x, VecF y, float *to, VecU largest) {
+    if constexpr (PARTS == 1) {
+        store(to, bits_as<VecF>(bits_as<VecU>(x) >> 16u | bits_as<VecU>(y)));
+        return largest;
+    } else {
+        return split_words(x, y, to, 2 * TILE, largest);
+    }
+}
+
+// One tile of each part, [line][pair] if `by_line`, else [pair][line]; `together` says along what numbers are neighbours in memory.
+enum class Together { depth, lines };
+
+template <bool by_line, Together together, class From>
+VecU pack_tile(float *to, const Lines<From> &x, const From *from, int64_t lines, int64_t depth, VecU largest) {
+    constexpr int PARTS = parts_of(static_cast<From *>(nullptr));
+    constexpr bool turned = by_line != (together == Together::depth);
+    const From *const second = from + SIDE * x.depth_step;
+    const int64_t step = together == Together::depth ? x.line_step : x.depth_step;
+    if (!turned && lines >= SIDE && depth >= STEP) {
+        for (int64_t i = 0; i < SIDE; ++i) {
+            largest = split_pair<PARTS>(load_numbers(from + i * step, SIDE), load_numbers(second + i * step, SIDE), to + i * SIDE, largest);
+        }
+        return largest;
+    }
+    VecF block[2][SIDE];
+    if (lines >= SIDE && depth >= STEP) {
+        load_block<turned>(block[0], from, step, SIDE, SIDE);
+        load_block<turned>(block[1], second, step, SIDE, SIDE);
+    } else if (together == Together::depth) {
+        load_block<turned>(block[0], from, step, lines, depth);
+        load_block<turned>(block[1], second, step, lines, depth - SIDE);
+    } else {
+        load_block<turned>(block[0], from, step, depth, lines);
+        load_block<turned>(block[1], second, step, depth - SIDE, lines);
+    }
+    for (int64_t i = 0; i < SIDE; ++i) {
+        largest = split_pair<PARTS>(block[0][i], block[1][i], to + i * SIDE, largest);
+    }
+    return largest;
+}
+
+// A panel of `lines` lines over `depth`, whole STEPs with zeros at the end. The second half stays as it is where there are at most 16.
+template <bool by_line, Together together, class From> uint32_t pack_panel_of_tiles(float *to, const Lines<From> &x, int64_t lines, int64_t depth) {
+    VecU largest = {};
+    for (int64_t p = 0; p < depth; p += STEP, to += STEP_SIZE<From>) {
+        for (int64_t half = 0; half < 2 && half * SIDE < lines; ++half) {
+            largest = pack_tile<by_line, together>(to + half * TILE, x, x.data + half * SIDE * x.line_step + p * x.depth_step,
+                                                   lines - half * SIDE, depth - p, largest);
+        }
+    }
+    return largest_of_bits(largest);
+}
+
+// The same from any strides. Returns the bits of its largest number.
+template <bool by_line, class From> uint32_t pack_tiles(float *to, const Lines<From> &x, int64_t lines, int64_t depth) {
+    if (x.depth_step == 1) {
+        return pack_panel_of_tiles<by_line, Together::depth>(to, x, lines, depth);
+    }
+    if (x.line_step == 1) {
+        return pack_panel_of_tiles<by_line, Together::lines>(to, x, lines, depth);
+    }
+    Scratch<From> copy(lines * depth);
+    for (int64_t i = 0; i < lines; ++i) {
+        for (int64_t p = 0; p < depth; ++p) {
+            copy[i * depth + p] = x.data[i * x.line_step + p * x.depth_step];
+        }
+    }
+    return pack_panel_of_tiles<by_line, Together::depth>(to, Lines<From>{copy, depth, 1}, lines, depth);
+}
+
+// Can the parts of both factors and their products neither be too large nor get lost? From the bits of their largest numbers.
+inline bool fits(uint32_t left, uint32_t right) {
+    constexpr int64_t MOST = 100;  // powers of two, of 126; below the smallest normal number then lies what is 2^-26 of the largest
+    const auto fine = [](int64_t exponent) { return exponent >= -MOST && exponent <= MOST; };
+    const int64_t a = static_cast<int64_t>(left >> 23) - 127, b = static_cast<int64_t>(right >> 23) - 127;
+    return (left == 0 && fine(b)) || (right == 0 && fine(a)) || (left == 0 && right == 0) || (fine(a) && fine(b) && fine(a + b));
+}
+
+// ---- multiplying --------------------------------------------------------------------------------------------------------------
+
+#if defined(__AMX_BF16__)
+
+// The compiler does not know that loading a tile reads memory: what was written before must be there.
+inline void before_tiles() { asm volatile("" ::: "memory"); }
+
+// A block of 32 x 32 (+)= a b over `steps` steps of the depth, of which DOWN x ACROSS tiles are wanted.
+template <int PARTS, int DOWN, int ACROSS>
+__attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, const float *b, float *block, Start start) {
+    before_tiles();
+    constexpr int64_t ROW = BLOCK * sizeof(float);
+    float *const lower = block + SIDE * BLOCK;
+    if (start == Start::keep) {
+        _tile_loadd(0, block, ROW);
+        if constexpr (ACROSS == 2) {
+            _tile_loadd(1, block + SIDE, ROW);
+        }
+        if constexpr (DOWN == 2) {
+            _tile_loadd(2, lower, ROW);
+        }
+        if constexpr (DOWN == 2 && ACROSS == 2) {
+            _tile_loadd(3, lower + SIDE, ROW);
+        }
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    const auto left = [&](int part) {
+        _tile_loadd(4, a + part * 2 * TILE, 64);
+        if constexpr (DOWN == 2) {
+            _tile_loadd(5, a + part * 2 * TILE + TILE, 64);
+        }
+    };
+    const auto right = [&](int part) {
+        _tile_loadd(6, b + part * 2 * TILE, 64);
+        if constexpr (ACROSS == 2) {
+            _tile_loadd(7, b + part * 2 * TILE + TILE, 64);
+        }
+    };
+    const auto multiply = []() {
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (ACROSS == 2) {
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if constexpr (DOWN == 2) {
+            _tile_dpbf16ps(2, 5, 6);
+        }
+        if constexpr (DOWN == 2 && ACROSS == 2) {
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    };
+    for (int64_t step = 0; step < steps; ++step, a += PARTS * 2 * TILE, b += PARTS * 2 * TILE) {
+        left(0);
+        if constexpr (PARTS == 3) {  // in an order in which one factor changes at a time
+            right(2);
+            multiply();
+            right(1);
+            multiply();
+            left(1);
+            multiply();
+            right(0);
+            multiply();
+            left(2);
+            multiply();
+            left(0);
+        } else {
+            right(0);
+        }
+        multiply();
+    }
+    _tile_stored(0, block, ROW);
+    if constexpr (ACROSS == 2) {
+        _tile_stored(1, block + SIDE, ROW);
+    }
+    if constexpr (DOWN == 2) {
+        _tile_stored(2, lower, ROW);
+    }
+    if constexpr (DOWN == 2 && ACROSS == 2) {
+        _tile_stored(3, lower + SIDE, ROW);
+    }
+}
+
+// The unit in the hands of this thread: its eight tiles cost time at every switch of threads until they are released.
+class Amx {
+public:
+    Amx() {
+        struct alignas(64) Shape {
+            uint8_t palette, start_row, reserved[14];
+            uint16_t bytes_of_row[16];
+            uint8_t rows[16];
+        };
+        static const Shape shape = {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+        _tile_loadconfig(&shape);
+    }
+    ~Amx() { _tile_release(); }
+    Amx(const Amx &) = delete;
+    Amx &operator=(const Amx &) = delete;
+
+    // A block of the result, 32 x 32 (+)= a b, of which `rows` x `columns` are wanted.
+    template <int PARTS>
+    void multiply(int64_t steps, const float *a, const float *b, float *block, int64_t rows, int64_t columns, Start start) const {
+        const auto tiles = rows > SIDE ? (columns > SIDE ? multiply_tiles<PARTS, 2, 2> : multiply_tiles<PARTS, 2, 1>)
+                                       : (columns > SIDE ? multiply_tiles<PARTS, 1, 2> : multiply_tiles<PARTS, 1, 1>);
+        tiles(steps, a, b, block, start);
+    }
+};
+
+// Is the unit quicker for C (m x n) = A (m x k) B of float32? In cycles of one core, measured: splitting a number takes 1, a
+// multiplication 1/65, where the vector units need 1/28.
+inline bool worth_tiles(int64_t m, int64_t n, int64_t k) {
+    const int64_t padded = round_up(m, SIDE) * round_up(n, SIDE) * round_up(k, STEP);
+    return padded / 65 + (m + n) * k < m * n * k / 28;
+}
+
+#endif
+
+// c (+)= the rows x columns that are wanted of a block.
+inline void put_block(float *c, int64_t c_step, const float *block, int64_t rows, int64_t columns, Start start) {
+    for (int64_t r = 0; r < rows; ++r, c += c_step, block += BLOCK) {
+        for (int64_t j = 0; j < columns; j += SIDE) {
+            const VecF sum = load(block + j);
+            if (columns - j >= SIDE) {
+                store(c + j, start == Start::keep ? load(c + j) + sum : sum);
+            } else {
+                store_some(c + j, start == Start::keep ? load_some(c + j, columns - j) + sum : sum, columns - j);
+            }
+        }
+    }
+}
+
+// C (m x n) (+)= A B on all threads. The smaller factor is packed first, for all; each task then packs some panels of the larger one,
+// a piece of the depth at a time, and multiplies them by those of the smaller one, while they are in its caches.
+template <class Unit, bool own_is_left, class From> struct ProductInPairs {
+    static constexpr int PARTS = parts_of(static_cast<From *>(nullptr));
+    static constexpr int64_t CHUNK = PARTS == 3 ? 4 : 12;  // steps of the depth whose panel (24 KiB) stays in the first-level cache
+    static constexpr int64_t SPAN = PARTS == 3 ? 4 * CHUNK * STEP : INT64_MAX;  // depths added up in a row: longer sums lose accuracy
+    static constexpr int64_t OWN = 8, SHARED = 32;         // panels of a task, whose blocks of c (1 MiB) stay in the second-level cache
+    static constexpr int64_t MEMORY = 1 << 21;             // floats of the smaller factor at a time
+
+    int64_t m, n, k;
+    Lines<From> own, shared;
+    float *c;
+    int64_t c_step;
+
+    int64_t own_lines() const { return own_is_left ? m : n; }
+    int64_t shared_lines() const { return own_is_left ? n : m; }
+    static int64_t panels(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
+    static Lines<From> from(const Lines<From> &x, int64_t panel, int64_t p) {
+        return {x.data + panel * BLOCK * x.line_step + p * x.depth_step, x.line_step, x.depth_step};
+    }
+
+    void run(Start start) const {
+        constexpr int64_t TASKS = 16;  // as many as that, if the sizes allow it
+        const int64_t steps = (k + STEP - 1) / STEP, of_shared = panels(shared_lines()), of_own = panels(own_lines());
+        const int64_t ranges = (of_shared + SHARED - 1) / SHARED;
+        // Small results of many terms: slabs of the depth are added up apart, into matrices of their own, and then in order.
+        const int64_t slabs = greatest<int64_t>(1, least(steps / (4 * CHUNK), TASKS / ((of_own + OWN - 1) / OWN * ranges)));
+        const int64_t piece = slabs > 1 ? steps : least(steps, greatest(4 * CHUNK, MEMORY / (of_shared * STEP_SIZE<From>)));
+        const int64_t together = least(OWN, greatest<int64_t>(1, of_own * ranges * slabs / TASKS)), groups = (of_own + together - 1) / together;
+        Scratch<float> packed(of_shared * piece * STEP_SIZE<From>);
+        Scratch<float> sums((slabs - 1) * m * n);
+        Scratch<uint32_t> largest(of_shared * slabs);
+        for (int64_t step = 0; step < steps; step += piece) {
+            const int64_t now = least(piece, steps - step);
+            const auto first_of_slab = [&](int64_t slab) { return now * slab / slabs; };
+            const auto depth_of_slab = [&](int64_t slab) {
+                return least(first_of_slab(slab + 1) * STEP, k - step * STEP) - first_of_slab(slab) * STEP;
+            };
+            each_task(m * n * k, of_shared * slabs, [&](int64_t task) {
+                const int64_t i = task % of_shared, slab = task / of_shared, at = first_of_slab(slab);
+                largest[task] = pack_tiles<!own_is_left>(packed + (i * piece + at) * STEP_SIZE<From>, from(shared, i, (step + at) * STEP),
+                                                         least(BLOCK, shared_lines() - i * BLOCK), depth_of_slab(slab));
+            });
+            uint32_t most = 0;
+            for (int64_t i = 0; i < of_shared * slabs; ++i) {
+                most = greatest<uint32_t>(most, largest[i]);
+            }
+            each_task(m * n * k, groups * ranges * slabs, [&](int64_t task) {
+                const int64_t first = task % groups * together, range = task / groups % ranges, slab = task / groups / ranges;
+                const int64_t at = first_of_slab(slab);
+                const Target target = slab == 0 ? Target{c, c_step, step == 0 ? start : Start::keep} : Target{sums + (slab - 1) * m * n, n, Start::zero};
+                multiply(packed + at * STEP_SIZE<From>, piece * STEP_SIZE<From>, most, first, least(first + together, of_own),
+                         of_shared * range / ranges, of_shared * (range + 1) / ranges, (step + at) * STEP, depth_of_slab(slab), target);
+            });
+        }
+        each_task(m * n * k, slabs > 1 ? m : 0, [&](int64_t row) {
+            for (int64_t slab = 1; slab < slabs; ++slab) {
+                const float *const part = sums + ((slab - 1) * m + row) * n;
+                map(n, c + row * c_step, [](VecF sum, VecF more) { return sum + more; }, c + row * c_step, part);
+            }
+        });
+    }
+
+    // Where a product goes, and what is there before.
+    struct Target {
+        float *c;
+        int64_t c_step;
+        Start start;
+    };
+
+    // Own panels [first, last) times shared panels [begin, end), at depths [p, p + depth).
+    void multiply(const float *packed, int64_t panel, uint32_t most, int64_t first, int64_t last, int64_t begin, int64_t end, int64_t p,
+                  int64_t depth, const Target &to) const {
+        const auto own_some = [&](int64_t i) { return least(BLOCK, own_lines() - i * BLOCK); };
+        const auto shared_some = [&](int64_t j) { return least(BLOCK, shared_lines() - j * BLOCK); };
+        Scratch<float> mine((last - first) * CHUNK * STEP_SIZE<From>);
+        Scratch<float> blocks((last - first) * (end - begin) * BLOCK * BLOCK);
+        int64_t done = 0;
+        for (int64_t q = 0; q < depth; q += CHUNK * STEP) {
+            const int64_t deep = least(CHUNK * STEP, depth - q);
+            bool fine = true;
+            for (int64_t i = first; i < last; ++i) {
+                const uint32_t own_most =
+                    pack_tiles<own_is_left>(mine + (i - first) * CHUNK * STEP_SIZE<From>, from(own, i, p + q), own_some(i), deep);
+                fine = fine && (PARTS == 1 || fits(own_most, most));
+            }
+            if (!fine) {
+                break;
+            }
+            const Unit unit;
+            const bool last_of_span = q + deep - done >= SPAN || q + deep == depth;
+            float *block = blocks;
+            for (int64_t j = begin; j < end; ++j) {
+                const float *const theirs = packed + j * panel + q / STEP * STEP_SIZE<From>;
+                for (int64_t i = first; i < last; ++i, block += BLOCK * BLOCK) {
+                    const float *const ours = mine + (i - first) * CHUNK * STEP_SIZE<From>;
+                    const int64_t rows = own_is_left ? own_some(i) : shared_some(j), columns = own_is_left ? shared_some(j) : own_some(i);
+                    unit.template multiply<PARTS>((deep + STEP - 1) / STEP, own_is_left ? ours : theirs, own_is_left ? theirs : ours, block,
+                                                  rows, columns, q == done ? Start::zero : Start::keep);
+                    if (last_of_span) {  // while the unit works on the next block
+                        put_block(to.c + (own_is_left ? i : j) * BLOCK * to.c_step + (own_is_left ? j : i) * BLOCK, to.c_step, block, rows,
+                                  columns, done == 0 ? to.start : Start::keep);
+                    }
+                }
+            }
+            done = last_of_span ? q + deep : done;
+        }
+        if (done == depth) {
+            return;
+        }
+        if constexpr (PARTS > 1) {
+            const Lines<From> ours = from(own, first, p + done), theirs = from(shared, begin, p + done);
+            const int64_t own_count = least(last * BLOCK, own_lines()) - first * BLOCK;
+            const int64_t shared_count = least(end * BLOCK, shared_lines()) - begin * BLOCK;
+            const Lines<From> &left = own_is_left ? ours : theirs, &right = own_is_left ? theirs : ours;
+            multiply_by_vectors<float>(own_is_left ? own_count : shared_count, own_is_left ? shared_count : own_count, depth - done,
+                                       {left.data, left.line_step, left.depth_step}, {right.data, right.depth_step, right.line_step},
+                                       to.c + (own_is_left ? first : begin) * BLOCK * to.c_step + (own_is_left ? begin : first) * BLOCK,
+                                       to.c_step, done == 0 ? to.start : Start::keep);
+        }
+    }
+};
+
+template <class Unit, class From>
+void multiply_in_pairs(int64_t m, int64_t n, int64_t k, Lines<From> a, Lines<From> b, float *c, int64_t c_step, Start start) {
+    if (m >= n) {
+        ProductInPairs<Unit, true, From>{m, n, k, a, b, c, c_step}.run(start);
+    } else {
+        ProductInPairs<Unit, false, From>{m, n, k, b, a, c, c_step}.run(start);
+    }
+}
+
+#endif
+
+// C (m x n) (+)= A (m x k) B (k x n) on all threads, on the unit that is quicker. Every number of threads gives the same bits.
+template <class T>
+void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, int64_t c_step, Start start) {
+#if defined(__AMX_BF16__)
+    if constexpr (sizeof(T) == sizeof(float)) {
+        if (worth_tiles(m, n, k)) {
+            multiply_in_pairs<Amx, float>(m, n, k, {a.data, a.row_step, a.column_step}, {b.data, b.column_step, b.row_step}, c, c_step, start);
+            return;
+        }
+    }
+#endif
+    multiply_by_vectors<T>(m, n, k, a, b, c, c_step, start);
+}
+
+}  // namespace MYTORCH_ISA
+}  // namespace mytorch
+
+#endif
