@@ -172,10 +172,7 @@ void multiply_bfloat16(int64_t m, int64_t n, int64_t k, Lines<uint16_t> a, Lines
     constexpr bool direct = sizeof(To) == sizeof(float);
     Scratch<float> own(direct ? 1 : m * n);
     float *const sums = direct ? reinterpret_cast<float *>(y) : static_cast<float *>(own);
-    for (int64_t i = 0; bias != nullptr && i < m; ++i) {
-        std::memcpy(sums + i * n, bias, static_cast<size_t>(n) * sizeof(float));
-    }
-    multiply_in_pairs<Unit>(m, n, k, a, b, sums, n, bias != nullptr ? Start::keep : Start::zero);
+    multiply_in_pairs<Unit>(m, n, k, a, b, {sums, n, Start::zero, bias});
     if constexpr (!direct) {
         parallel_ranges(m * n, 1 << 15, [&](int64_t begin, int64_t end) { cast_row(sums + begin, y + begin, end - begin); });
     }

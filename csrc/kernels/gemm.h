@@ -269,11 +269,33 @@ void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Ma
     });
 }
 
-// C (m x n) (+)= A (m x k) B (k x n) on all threads. The pieces depend on m, n and k alone, and the pieces of k are added in order,
+// Where a product goes, what is there before, and a number per column that is added, unless it is NULL.
+template <class T> struct Result {
+    T *c;
+    int64_t c_step;
+    Start start;
+    const T *bias;
+
+    // The part from a row and column on; what is there before and the bias count once.
+    Result at(int64_t row, int64_t column, bool first = true) const {
+        return {c + row * c_step + column, c_step, first ? start : Start::keep, first && bias != nullptr ? bias + column : nullptr};
+    }
+};
+
+// C (m x n) (+)= A (m x k) B (k x n) (+ bias) on all threads. The pieces depend on m, n and k alone, and the pieces of k are added in order,
 // so that every number of threads gives the same bits.
-template <class T>
-void multiply_by_vectors(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, int64_t c_step, Start start) {
+template <class T> void multiply_by_vectors(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, const Result<T> &to) {
     constexpr int64_t BLOCK = 64 * COLUMNS<T>;  // columns of C at a time
+    T *const c = to.c;
+    const int64_t c_step = to.c_step;
+    const Start start = to.bias != nullptr ? Start::keep : to.start;
+    for (int64_t i = 0; to.bias != nullptr && i < m; ++i) {
+        if (to.start == Start::keep) {
+            map(n, c + i * c_step, [](Vec<T> x, Vec<T> more) { return x + more; }, c + i * c_step, to.bias);
+        } else {
+            std::memcpy(c + i * c_step, to.bias, static_cast<size_t>(n) * sizeof(T));
+        }
+    }
     if (k == 0) {
         for (int64_t i = 0; start == Start::zero && i < m; ++i) {
             std::memset(c + i * c_step, 0, static_cast<size_t>(n) * sizeof(T));

@@ -99,18 +99,25 @@ template <class T> void multiply_dots(int64_t m, int64_t n, int64_t k, Matrix<T>
     });
 }
 
-template <class T> void multiply_matrices(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T *c, Start start) {
+template <class T> void multiply_matrices(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T *c, const T *bias) {
     constexpr int64_t FEW_DOTS = 2;
     constexpr int64_t FEW_COLUMNS = 16;
     if (m == 0 || n == 0) {
         return;
     }
-    if ((m <= FEW_DOTS || n <= FEW_COLUMNS) && k > 0 && a.column_step == 1 && b.row_step == 1) {
+    const bool dots = (m <= FEW_DOTS || n <= FEW_COLUMNS) && k > 0 && a.column_step == 1 && b.row_step == 1;
+    if (!dots && !(m <= FEW_ROWS && k > 0 && b.column_step == 1)) {
+        multiply<T>(m, n, k, a, b, {c, n, Start::zero, bias});
+        return;
+    }
+    for (int64_t i = 0; bias != nullptr && i < m; ++i) {
+        std::memcpy(c + i * n, bias, static_cast<size_t>(n) * sizeof(T));
+    }
+    const Start start = bias != nullptr ? Start::keep : Start::zero;
+    if (dots) {
         multiply_dots(m, n, k, a, b, c, start);
-    } else if (m <= FEW_ROWS && k > 0 && b.column_step == 1) {
-        multiply_few_rows(m, n, k, a, b, c, start);
     } else {
-        multiply<T>(m, n, k, a, b, c, n, start);
+        multiply_few_rows(m, n, k, a, b, c, start);
     }
 }
 
@@ -140,14 +147,8 @@ template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array 
             left += at * step(a, i);
             right += at * step(b, i);
         }
-        T *to = out + index * m * n;
-        if (bias_row != nullptr) {
-            for (int64_t i = 0; i < m; ++i) {
-                std::memcpy(to + i * n, bias_row, static_cast<size_t>(n) * sizeof(T));
-            }
-        }
-        multiply_matrices<T>(m, n, k, {left, step(a, nd - 2), step(a, nd - 1)}, {right, step(b, nd - 2), step(b, nd - 1)}, to,
-                             bias_row != nullptr ? Start::keep : Start::zero);
+        multiply_matrices<T>(m, n, k, {left, step(a, nd - 2), step(a, nd - 1)}, {right, step(b, nd - 2), step(b, nd - 1)}, out + index * m * n,
+                             bias_row);
     };
     if (batch > 1 && m * n * k < 1 << 22) {  // small products: whole ones are the tasks
         parallel(batch, one);

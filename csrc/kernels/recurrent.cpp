@@ -283,7 +283,7 @@ template <class T, class Cell> int forward(const mytorch_argument *arguments) {
     T *const last_h = elements<T>(h);
     T *const last_c = elements<T>(c);
     const T *const recurrent = elements<T>(w_hh);
-    multiply<T>(rows, wide, inputs, Matrix<T>{elements<T>(x), inputs, 1}, Matrix<T>{elements<T>(w_ih), 1, inputs}, cell.gates, wide, Start::zero);
+    multiply<T>(rows, wide, inputs, Matrix<T>{elements<T>(x), inputs, 1}, Matrix<T>{elements<T>(w_ih), 1, inputs}, {cell.gates, wide, Start::zero, nullptr});
     forward_steps<T>(checked.steps, cell, recurrent);
     if (last_h != nullptr) {
         copy_last(checked.steps, cell.y, last_h, size);
@@ -337,17 +337,18 @@ template <class T, class Cell> int backward(const mytorch_argument *arguments) {
     backward_steps<T>(checked.steps, cell, recurrent, elements<T>(sums));
     const int64_t step = GRADIENTS * size;
     if (dx_rows != nullptr) {
-        multiply<T>(rows, inputs, wide, Matrix<T>{d, step, 1}, Matrix<T>{to_input, inputs, 1}, dx_rows, inputs, Start::zero);
+        multiply<T>(rows, inputs, wide, Matrix<T>{d, step, 1}, Matrix<T>{to_input, inputs, 1}, {dx_rows, inputs, Start::zero, nullptr});
     }
     if (dw_input != nullptr) {
-        multiply<T>(wide, inputs, rows, Matrix<T>{d, 1, step}, Matrix<T>{x_rows, inputs, 1}, dw_input, inputs, Start::zero);
+        multiply<T>(wide, inputs, rows, Matrix<T>{d, 1, step}, Matrix<T>{x_rows, inputs, 1}, {dw_input, inputs, Start::zero, nullptr});
     }
     if (dw_recurrent != nullptr) {
         const Matrix<T> states{cell.previous == nullptr ? cell.h0 : cell.previous, size, 1};
         const int64_t joint = Cell::GATES == 3 ? 2 * size : wide;  // a GRU's last gate has another gradient here: that of q, kept behind
-        multiply<T>(joint, size, rows, Matrix<T>{d, 1, step}, states, dw_recurrent, size, Start::zero);
+        multiply<T>(joint, size, rows, Matrix<T>{d, 1, step}, states, {dw_recurrent, size, Start::zero, nullptr});
         if (joint < wide) {
-            multiply<T>(size, size, rows, Matrix<T>{d + 3 * size, 1, step}, states, dw_recurrent + joint * size, size, Start::zero);
+            multiply<T>(size, size, rows, Matrix<T>{d + 3 * size, 1, step}, states,
+                        {dw_recurrent + joint * size, size, Start::zero, nullptr});
         }
     }
     return 1;

@@ -285,15 +285,18 @@ inline bool worth_tiles(int64_t m, int64_t n, int64_t k) {
 
 #endif
 
-// c (+)= the rows x columns that are wanted of a block.
-inline void put_block(float *c, int64_t c_step, const float *block, int64_t rows, int64_t columns, Start start) {
-    for (int64_t r = 0; r < rows; ++r, c += c_step, block += BLOCK) {
-        for (int64_t j = 0; j < columns; j += SIDE) {
-            const VecF sum = load(block + j);
-            if (columns - j >= SIDE) {
-                store(c + j, start == Start::keep ? load(c + j) + sum : sum);
+// c (+)= the rows x columns that are wanted of a block (+ bias, a number per column, unless it is NULL).
+inline void put_block(float *c, int64_t c_step, const float *block, int64_t rows, int64_t columns, Start start, const float *bias) {
+    for (int64_t j = 0; j < columns; j += SIDE) {
+        const int64_t count = least(SIDE, columns - j);
+        const VecF more = bias == nullptr ? VecF{} : load_numbers(bias + j, count);
+        for (int64_t r = 0; r < rows; ++r) {
+            float *const to = c + r * c_step + j;
+            const VecF sum = load(block + r * BLOCK + j) + more;
+            if (count == SIDE) {
+                store(to, start == Start::keep ? load(to) + sum : sum);
             } else {
-                store_some(c + j, start == Start::keep ? load_some(c + j, columns - j) + sum : sum, columns - j);
+                store_some(to, start == Start::keep ? load_some(to, count) + sum : sum, count);
             }
         }
     }
@@ -310,8 +313,7 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
 
     int64_t m, n, k;
     Lines<From> own, shared;
-    float *c;
-    int64_t c_step;
+    Result<float> to;
 
     int64_t own_lines() const { return own_is_left ? m : n; }
     int64_t shared_lines() const { return own_is_left ? n : m; }
@@ -320,7 +322,7 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
         return {x.data + panel * BLOCK * x.line_step + p * x.depth_step, x.line_step, x.depth_step};
     }
 
-    void run(Start start) const {
+    void run() const {
         constexpr int64_t TASKS = 16;  // as many as that, if the sizes allow it
         const int64_t steps = (k + STEP - 1) / STEP, of_shared = panels(shared_lines()), of_own = panels(own_lines());
         const int64_t ranges = (of_shared + SHARED - 1) / SHARED;
@@ -349,29 +351,23 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
             each_task(m * n * k, groups * ranges * slabs, [&](int64_t task) {
                 const int64_t first = task % groups * together, range = task / groups % ranges, slab = task / groups / ranges;
                 const int64_t at = first_of_slab(slab);
-                const Target target = slab == 0 ? Target{c, c_step, step == 0 ? start : Start::keep} : Target{sums + (slab - 1) * m * n, n, Start::zero};
+                const Result<float> part = slab > 0 ? Result<float>{sums + (slab - 1) * m * n, n, Start::zero, nullptr}
+                                           : step > 0 ? Result<float>{to.c, to.c_step, Start::keep, nullptr} : to;
                 multiply(packed + at * STEP_SIZE<From>, piece * STEP_SIZE<From>, most, first, least(first + together, of_own),
-                         of_shared * range / ranges, of_shared * (range + 1) / ranges, (step + at) * STEP, depth_of_slab(slab), target);
+                         of_shared * range / ranges, of_shared * (range + 1) / ranges, (step + at) * STEP, depth_of_slab(slab), part);
             });
         }
         each_task(m * n * k, slabs > 1 ? m : 0, [&](int64_t row) {
             for (int64_t slab = 1; slab < slabs; ++slab) {
                 const float *const part = sums + ((slab - 1) * m + row) * n;
-                map(n, c + row * c_step, [](VecF sum, VecF more) { return sum + more; }, c + row * c_step, part);
+                map(n, to.c + row * to.c_step, [](VecF sum, VecF more) { return sum + more; }, to.c + row * to.c_step, part);
             }
         });
     }
 
-    // Where a product goes, and what is there before.
-    struct Target {
-        float *c;
-        int64_t c_step;
-        Start start;
-    };
-
     // Own panels [first, last) times shared panels [begin, end), at depths [p, p + depth).
     void multiply(const float *packed, int64_t panel, uint32_t most, int64_t first, int64_t last, int64_t begin, int64_t end, int64_t p,
-                  int64_t depth, const Target &to) const {
+                  int64_t depth, const Result<float> &where) const {
         const auto own_some = [&](int64_t i) { return least(BLOCK, own_lines() - i * BLOCK); };
         const auto shared_some = [&](int64_t j) { return least(BLOCK, shared_lines() - j * BLOCK); };
         Scratch<float> mine((last - first) * CHUNK * STEP_SIZE<From>);
@@ -399,8 +395,8 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
                     unit.template multiply<PARTS>((deep + STEP - 1) / STEP, own_is_left ? ours : theirs, own_is_left ? theirs : ours, block,
                                                   rows, columns, q == done ? Start::zero : Start::keep);
                     if (last_of_span) {  // while the unit works on the next block
-                        put_block(to.c + (own_is_left ? i : j) * BLOCK * to.c_step + (own_is_left ? j : i) * BLOCK, to.c_step, block, rows,
-                                  columns, done == 0 ? to.start : Start::keep);
+                        const Result<float> at = where.at((own_is_left ? i : j) * BLOCK, (own_is_left ? j : i) * BLOCK, done == 0);
+                        put_block(at.c, at.c_step, block, rows, columns, at.start, at.bias);
                     }
                 }
             }
@@ -416,35 +412,34 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
             const Lines<From> &left = own_is_left ? ours : theirs, &right = own_is_left ? theirs : ours;
             multiply_by_vectors<float>(own_is_left ? own_count : shared_count, own_is_left ? shared_count : own_count, depth - done,
                                        {left.data, left.line_step, left.depth_step}, {right.data, right.depth_step, right.line_step},
-                                       to.c + (own_is_left ? first : begin) * BLOCK * to.c_step + (own_is_left ? begin : first) * BLOCK,
-                                       to.c_step, done == 0 ? to.start : Start::keep);
+                                       where.at((own_is_left ? first : begin) * BLOCK, (own_is_left ? begin : first) * BLOCK, done == 0));
         }
     }
 };
 
-template <class Unit, class From>
-void multiply_in_pairs(int64_t m, int64_t n, int64_t k, Lines<From> a, Lines<From> b, float *c, int64_t c_step, Start start) {
-    if (m >= n) {
-        ProductInPairs<Unit, true, From>{m, n, k, a, b, c, c_step}.run(start);
+template <class Unit, class From> void multiply_in_pairs(int64_t m, int64_t n, int64_t k, Lines<From> a, Lines<From> b, const Result<float> &to) {
+    if (k == 0) {
+        multiply_by_vectors<float>(m, n, k, {}, {}, to);
+    } else if (m >= n) {
+        ProductInPairs<Unit, true, From>{m, n, k, a, b, to}.run();
     } else {
-        ProductInPairs<Unit, false, From>{m, n, k, b, a, c, c_step}.run(start);
+        ProductInPairs<Unit, false, From>{m, n, k, b, a, to}.run();
     }
 }
 
 #endif
 
-// C (m x n) (+)= A (m x k) B (k x n) on all threads, on the unit that is quicker. Every number of threads gives the same bits.
-template <class T>
-void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, int64_t c_step, Start start) {
+// C (m x n) (+)= A (m x k) B (k x n) (+ bias) on all threads, on the unit that is quicker. Every number of threads gives the same bits.
+template <class T> void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, const Result<T> &to) {
 #if defined(__AMX_BF16__)
     if constexpr (sizeof(T) == sizeof(float)) {
         if (worth_tiles(m, n, k)) {
-            multiply_in_pairs<Amx, float>(m, n, k, {a.data, a.row_step, a.column_step}, {b.data, b.column_step, b.row_step}, c, c_step, start);
+            multiply_in_pairs<Amx, float>(m, n, k, {a.data, a.row_step, a.column_step}, {b.data, b.column_step, b.row_step}, to);
             return;
         }
     }
 #endif
-    multiply_by_vectors<T>(m, n, k, a, b, c, c_step, start);
+    multiply_by_vectors<T>(m, n, k, a, b, to);
 }
 
 }  // namespace MYTORCH_ISA
