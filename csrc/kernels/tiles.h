@@ -285,6 +285,14 @@ inline bool worth_tiles(int64_t m, int64_t n, int64_t k) {
 
 #endif
 
+// Fetch the places of a block for writing: they come while the unit multiplies.
+inline void expect_block(float *c, int64_t c_step, int64_t rows) {
+    for (int64_t r = 0; r < rows; ++r) {
+        __builtin_prefetch(c + r * c_step, 1);
+        __builtin_prefetch(c + r * c_step + SIDE, 1);
+    }
+}
+
 // c (+)= the rows x columns that are wanted of a block (+ bias, a number per column, unless it is NULL).
 inline void put_block(float *c, int64_t c_step, const float *block, int64_t rows, int64_t columns, Start start, const float *bias) {
     for (int64_t j = 0; j < columns; j += SIDE) {
@@ -392,10 +400,13 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
                 for (int64_t i = first; i < last; ++i, block += BLOCK * BLOCK) {
                     const float *const ours = mine + (i - first) * CHUNK * STEP_SIZE<From>;
                     const int64_t rows = own_is_left ? own_some(i) : shared_some(j), columns = own_is_left ? shared_some(j) : own_some(i);
+                    const Result<float> at = where.at((own_is_left ? i : j) * BLOCK, (own_is_left ? j : i) * BLOCK, done == 0);
+                    if (last_of_span) {
+                        expect_block(at.c, at.c_step, rows);
+                    }
                     unit.template multiply<PARTS>((deep + STEP - 1) / STEP, own_is_left ? ours : theirs, own_is_left ? theirs : ours, block,
                                                   rows, columns, q == done ? Start::zero : Start::keep);
                     if (last_of_span) {  // while the unit works on the next block
-                        const Result<float> at = where.at((own_is_left ? i : j) * BLOCK, (own_is_left ? j : i) * BLOCK, done == 0);
                         put_block(at.c, at.c_step, block, rows, columns, at.start, at.bias);
                     }
                 }
