@@ -28,9 +28,9 @@ enum class Start { zero, keep };
 // r * W + p % W]. Blocks suit an A that a kernel computes itself, vector by vector along k, as the states of recurrent layers are.
 enum class Order { depth_by_depth, block_by_block };
 
-// The rows x columns corner of a tile: C (+)= A B over `depth`. b_step is the distance between the rows of B: COLUMNS in a panel, or
+// The rows x columns corner of a tile: C (+)= A B over `depth`. The panel of A has room for TALL rows. b_step is the distance between the rows of B: COLUMNS in a panel, or
 // that of a row-major matrix, of which then a whole vector pair must be readable in each row.
-template <class T, int R, Order order>
+template <class T, int R, Order order, int TALL>
 MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns, Start start) {
     constexpr int W = WIDTH<T>;
     Vec<T> sum[R][2];
@@ -49,10 +49,10 @@ MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_s
                 sum[r][0] += x * left;
                 sum[r][1] += x * right;
             }
-            a += blocks ? 1 : ROWS;
+            a += blocks ? 1 : TALL;
             b += b_step;
         }
-        a += blocks ? (ROWS - 1) * W : 0;
+        a += blocks ? (TALL - 1) * W : 0;
     }
     if (columns == COLUMNS<T>) {
 #pragma GCC unroll 16
@@ -74,13 +74,13 @@ MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_s
     }
 }
 
-template <class T, Order order = Order::depth_by_depth, int R = ROWS>
+template <class T, Order order = Order::depth_by_depth, int TALL = ROWS, int R = ROWS>
 __attribute__((noinline)) void tile(int rows, int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns,
                                     Start start) {
     if (rows == R) {
-        tile_rows<T, R, order>(depth, a, b, b_step, c, c_step, columns, start);
+        tile_rows<T, R, order, TALL>(depth, a, b, b_step, c, c_step, columns, start);
     } else if constexpr (R > 1) {
-        tile<T, order, R - 1>(rows, depth, a, b, b_step, c, c_step, columns, start);
+        tile<T, order, TALL, R - 1>(rows, depth, a, b, b_step, c, c_step, columns, start);
     }
 }
 

@@ -5,7 +5,7 @@
 // small product per step, and it is the sequences that threads divide among them: nobody waits between two steps. Where the recurrent
 // weights outgrow a core's cache, threads divide the columns instead: then each meets the same part of the weights at every step, which
 // is worth a meeting of all threads per step.
-#include "recurrent_cells.h"
+#include "recurrent_tiles.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -27,7 +27,7 @@ struct Steps {
     int64_t before(int64_t k, int64_t b) const { return k > 0 && b < size(at(k - 1)) ? start(at(k - 1)) + b : -1; }
 };
 
-// How a layer is cut: tiles of at most ROWS sequences, of about equal height, an even number of them; tasks take some tiles through all
+// How a layer is cut: tiles of at most TALL sequences, of about equal height, an even number of them; tasks take some tiles through all
 // steps, or all tiles through some columns of one step. It depends on shapes alone.
 struct Cut {
     int64_t height, tiles;
@@ -35,13 +35,13 @@ struct Cut {
     bool alone;
 
     template <class T> static Cut make(int64_t steps, int64_t batch, int64_t size, int64_t gates) {
-        const int64_t least_tiles = (batch + ROWS - 1) / ROWS;
+        const int64_t least_tiles = (batch + TALL<T> - 1) / TALL<T>;
         const int64_t even = least_tiles > 1 ? round_up(least_tiles, 2) : 1;
         Cut cut;
         cut.height = (batch + even - 1) / even;
         cut.tiles = (batch + cut.height - 1) / cut.height;
         const int64_t weights = gates * size * size * static_cast<int64_t>(sizeof(T));
-        cut.columns = weights > LARGE ? round_up((size + 1) / 2, COLUMNS<T>) : 0;
+        cut.columns = weights > LARGE ? round_up((size + 1) / 2, StepProduct<T>::COLUMNS_AT_ONCE) : 0;
         cut.alone = steps * batch * size * size * gates < 1 << 19;
         return cut;
     }
@@ -72,7 +72,7 @@ template <class Body> void take_steps(const Cut &cut, int64_t count, int64_t siz
 // Panels of the sequences, twice: those that a step reads and those that it writes change places from step to step.
 template <class T> class Panels {
 public:
-    Panels(const Cut &cut, int64_t depth) : step_(ROWS * depth), half_(cut.tiles * step_), data_(2 * half_), height_(cut.height) {}
+    Panels(const Cut &cut, int64_t depth) : step_(TALL<T> * depth), half_(cut.tiles * step_), data_(2 * half_), height_(cut.height) {}
     T *tile(int64_t k, int64_t tile) const { return data_ + k % 2 * half_ + tile * step_; }
     T *row(int64_t k, int64_t b) const { return tile(k, b / height_) + b % height_ * WIDTH<T>; }
     void clear() const { std::memset(data_, 0, static_cast<size_t>(2 * half_) * sizeof(T)); }
@@ -87,6 +87,20 @@ template <class T> int64_t panels_of(int64_t columns) { return (columns + COLUMN
 
 // How many rows of a tile a step has.
 int64_t live_rows(const Cut &cut, int64_t rows, int64_t tile) { return greatest<int64_t>(0, least(cut.height, rows - tile * cut.height)); }
+
+// Columns [begin, end) of the product of a tile's rows on the vector units: every COLUMNS of them read at `panel` from the ones before.
+template <class T>
+void multiply_step(int64_t live, int64_t depth, const T *left, const T *right, int64_t panel, int64_t right_step, int64_t begin, int64_t end,
+                   const Target<T> &to) {
+    const int64_t height = panel_height(live);
+    for (int64_t j = begin; j < end; j += COLUMNS<T>) {
+        for (int64_t r = 0; r < live; r += height) {
+            tile<T, Order::block_by_block, TALL<T>>(static_cast<int>(least(height, live - r)), depth, left + r * WIDTH<T>,
+                                                    right + j / COLUMNS<T> * panel, right_step, to.data + r * to.step + j, to.step,
+                                                    static_cast<int>(least<int64_t>(COLUMNS<T>, end - j)), to.start);
+        }
+    }
+}
 
 template <class T, class Cell> void forward_steps(const Steps &steps, const Cell &cell, const T *w_hh) {
     const int64_t size = cell.size;
@@ -104,28 +118,33 @@ template <class T, class Cell> void forward_steps(const Steps &steps, const Cell
             pack(i);
         }
     });
+    const int64_t apart = round_up(size, StepProduct<T>::COLUMNS_AT_ONCE);  // gates of the unit's columns
+    StepProduct<T> unit(size, Cell::GATES * apart, steps.count);
+    for (int gate = 0; gate < Cell::GATES; ++gate) {
+        unit.pack(gate * apart, {w_hh + gate * size * size, size, 1}, size, cut.alone);
+    }
     const Panels<T> states(cut, round_up(size, WIDTH<T>));
     states.clear();
     for (int64_t b = 0; b < steps.batch; ++b) {
         for (int k = 0; k < 2; ++k) {
             T *const state = states.row(k, b);
-            over_columns<T>(0, size, [&](int64_t j, auto part) { store(state + j * ROWS, part.load(cell.h0 + b * size + j)); });
+            over_columns<T>(0, size, [&](int64_t j, auto part) { store(state + j * TALL<T>, part.load(cell.h0 + b * size + j)); });
         }
     }
     take_steps(cut, steps.count, size, [&](int64_t k, int64_t first, int64_t last, int64_t begin, int64_t end) {
         const int64_t t = steps.at(k);
         const int64_t rows = steps.size(t);
-        for (int64_t j = begin; j < end; j += COLUMNS<T>) {
-            const int width = static_cast<int>(least<int64_t>(COLUMNS<T>, end - j));
-            for (int gate = 0; gate < Cell::GATES; ++gate) {
-                const T *const panel = weights + (gate * across + j / COLUMNS<T>) * COLUMNS<T> * size;
-                for (int64_t i = first; i < last; ++i) {
-                    const int64_t live = live_rows(cut, rows, i);
-                    if (live > 0) {
-                        const Target<T> to = cell.product(gate, steps.start(t) + i * cut.height);
-                        tile<T, Order::block_by_block>(static_cast<int>(live), size, states.tile(k, i), panel, COLUMNS<T>, to.data + j, to.step,
-                                                       width, to.start);
-                    }
+        Scratch<T> left(unit.room());
+        for (int64_t i = first; i < last; ++i) {
+            const int64_t live = live_rows(cut, rows, i);
+            const bool on_unit = live > 0 && unit.take(left, states.tile(k, i), live);
+            for (int gate = 0; gate < Cell::GATES && live > 0; ++gate) {
+                const Target<T> to = cell.product(gate, steps.start(t) + i * cut.height);
+                if (on_unit) {
+                    unit.multiply(left, live, gate * apart, begin, end, to);
+                } else {
+                    multiply_step<T>(live, size, states.tile(k, i), weights + gate * across * COLUMNS<T> * size, size * COLUMNS<T>, COLUMNS<T>,
+                                     begin, end, to);
                 }
             }
         }
@@ -154,6 +173,8 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
             }
         }
     });
+    StepProduct<T> unit(wide == size ? depth : 0, round_up(size, StepProduct<T>::COLUMNS_AT_ONCE), steps.count);
+    unit.pack(0, {w_hh, 1, size}, size, cut.alone);
     const Panels<T> gradients(cut, depth);
     const int64_t parts = cut.columns != 0 ? 1 : cut.tiles;
     Scratch<T> part_sums(parts * Cell::GRADIENTS * wide);
@@ -161,15 +182,15 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
     take_steps(cut, steps.count + 1, size, [&](int64_t back, int64_t first, int64_t last, int64_t begin, int64_t end) {
         if (back > 0) {
             const int64_t rows = steps.size(steps.at(steps.count - back));
-            for (int64_t j = begin; j < end; j += COLUMNS<T>) {
-                for (int64_t i = first; i < last; ++i) {
-                    const int64_t live = live_rows(cut, rows, i);
-                    if (live > 0) {
-                        tile<T, Order::block_by_block>(static_cast<int>(live), depth, gradients.tile(back - 1, i),
-                                                       packed ? weights + j * depth : w_hh + j, packed ? COLUMNS<T> : size,
-                                                       cell.dh + i * cut.height * size + j, size,
-                                                       static_cast<int>(least<int64_t>(COLUMNS<T>, end - j)), Cell::STATE);
-                    }
+            Scratch<T> left(unit.room());
+            for (int64_t i = first; i < last; ++i) {
+                const int64_t live = live_rows(cut, rows, i);
+                const Target<T> to = {cell.dh + i * cut.height * size, size, Cell::STATE};
+                if (live > 0 && unit.take(left, gradients.tile(back - 1, i), live)) {
+                    unit.multiply(left, live, 0, begin, end, to);
+                } else if (live > 0) {
+                    multiply_step<T>(live, depth, gradients.tile(back - 1, i), packed ? weights : w_hh, packed ? depth * COLUMNS<T> : COLUMNS<T>,
+                                     packed ? COLUMNS<T> : size, begin, end, to);
                 }
             }
         }

@@ -3,7 +3,7 @@
 //
 // Kept by row: pre-activations become gates in place, (rows, GATES * size). `before` is the row in which the step's state was computed,
 // or -1 for the initial state. Panels hold the left factors of the next product (Order::block_by_block of gemm.h): element j of a row
-// is at panel[j * ROWS] for every j that a vector begins with.
+// is at panel[j * TALL] for every j that a vector begins with.
 #ifndef MYTORCH_KERNELS_RECURRENT_CELLS_H
 #define MYTORCH_KERNELS_RECURRENT_CELLS_H
 
@@ -11,6 +11,13 @@
 
 namespace mytorch {
 namespace MYTORCH_ISA {
+
+// Rows of a panel: where there is the matrix unit, as many as its tiles have.
+#if defined(__AMX_BF16__)
+template <class T> constexpr int TALL = sizeof(T) == sizeof(float) ? 16 : ROWS;
+#else
+template <class T> constexpr int TALL = ROWS;
+#endif
 
 // A whole vector of a row, or its last columns: the rest reads as zeros and is not written.
 template <class T> struct Whole {
@@ -80,7 +87,7 @@ template <class T, class Kind> struct Rnn : Arrays<T> {
             const Vec<T> h = Kind::template activate<T>(part.load(gate + j) + load(this->bias + j));
             part.store(gate + j, h);
             part.store(out + j, h);
-            store(after + j * ROWS, h);
+            store(after + j * TALL<T>, h);
         });
     }
 
@@ -95,7 +102,7 @@ template <class T, class Kind> struct Rnn : Arrays<T> {
             g = Kind::template times_slope<T>(g, part.load(h + j));
             part.store(this->d + row * n + j, g);
             part.store(this->previous + row * n + j, part.load(h_before + j));
-            store(panel + j * ROWS, g);
+            store(panel + j * TALL<T>, g);
             add_to<T>(sums + j, g);
         });
     }
@@ -125,7 +132,7 @@ template <class T> struct Gru : Arrays<T> {
             const Vec<T> z = sigmoid<T>(part.load(gate + n + j) + load(bias + wide + j));
             const Vec<T> q = part.load(extra + j) + load(bias + 3 * wide + j);
             const Vec<T> c = tanh<T>(part.load(gate + 2 * n + j) + load(bias + 2 * wide + j) + r * q);
-            const Vec<T> h = load(state + j * ROWS);
+            const Vec<T> h = load(state + j * TALL<T>);
             const Vec<T> next = c + z * (h - c);
             part.store(gate + j, r);
             part.store(gate + n + j, z);
@@ -135,7 +142,7 @@ template <class T> struct Gru : Arrays<T> {
                 part.store(this->previous + row * n + j, h);
             }
             part.store(this->y + row * n + j, next);
-            store(after + j * ROWS, next);
+            store(after + j * TALL<T>, next);
         });
     }
 
@@ -162,9 +169,9 @@ template <class T> struct Gru : Arrays<T> {
             part.store(d + n + j, dz);
             part.store(d + 2 * n + j, dn);
             part.store(d + 3 * n + j, dq);
-            store(panel + j * ROWS, dr);
-            store(panel + (wide + j) * ROWS, dz);
-            store(panel + (2 * wide + j) * ROWS, dq);
+            store(panel + j * TALL<T>, dr);
+            store(panel + (wide + j) * TALL<T>, dz);
+            store(panel + (2 * wide + j) * TALL<T>, dq);
             add_to<T>(sums + j, dr);
             add_to<T>(sums + wide + j, dz);
             add_to<T>(sums + 2 * wide + j, dn);
@@ -200,10 +207,10 @@ template <class T> struct Lstm : Arrays<T> {
             part.store(gate + 3 * n + j, o);
             part.store(this->extra + row * n + j, c);
             if (this->previous != nullptr) {
-                part.store(this->previous + row * n + j, load(state + j * ROWS));
+                part.store(this->previous + row * n + j, load(state + j * TALL<T>));
             }
             part.store(this->y + row * n + j, h);
-            store(after + j * ROWS, h);
+            store(after + j * TALL<T>, h);
         });
     }
 
@@ -228,7 +235,7 @@ template <class T> struct Lstm : Arrays<T> {
             part.store(this->dc + b * n + j, dc * f);
             for (int k = 0; k < 4; ++k) {
                 part.store(d + k * n + j, to_gate[k]);
-                store(panel + (k * wide + j) * ROWS, to_gate[k]);
+                store(panel + (k * wide + j) * TALL<T>, to_gate[k]);
                 add_to<T>(sums + k * wide + j, to_gate[k]);
             }
         });

@@ -1,4 +1,6 @@
-"""Products and convolutions of float32 on AMX: csrc/kernels/tiles.h and conv_tiles.h. The tests run where a processor has none, too."""
+"""Products, convolutions and recurrent layers of float32 on AMX: csrc/kernels/tiles.h, conv_tiles.h and recurrent_tiles.h.
+
+The tests run where a processor has none, too."""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from mytorch import backends
 from tests.backends.agreement import check, floats, instruction_sets, native_as, needs_native
 from tests.backends.test_native_conv import check_all, make
+from tests.backends.test_native_recurrent import backward_case, case, check_both
 
 pytestmark = needs_native
 
@@ -142,3 +145,24 @@ def test_convolutions_of_one_extreme_number(where, extreme):
     if where == "image":  # the reference multiplies NaN in the weight by less of the padding
         check("conv_grad_input", g, weight, size=x.shape[2:], rtol=1e-4, atol=1e-3 * scale, **meta)
         check("conv_grad_weight", g, x, size=weight.shape[2:], rtol=1e-4, atol=1e-3 * scale, **meta)
+
+
+SIZES_OF_STEPS = [(32,) * 12, (5,) * 10, (20,) * 9 + (17,) * 3 + (3,) * 2]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sizes", SIZES_OF_STEPS)
+@pytest.mark.parametrize(("kind", "size"), [("tanh", 256), ("gru", 128), ("lstm", 128), ("lstm", 160), ("gru", 320)])
+def test_recurrent_layers(kind, size, sizes, reverse):
+    check_both(kind, sizes, 40, size, reverse=reverse)
+
+
+@pytest.mark.parametrize("extreme", [np.nan, np.inf, 3e37])
+@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
+def test_recurrent_layers_with_one_extreme_number(kind, extreme):
+    name, arrays, meta = case(kind, (20,) * 10, 40, 192)
+    arrays[0][3, 5, 7] = extreme
+    check(name, *arrays, atol=1e-4, **meta)
+    name, arrays, meta = backward_case(kind, (20,) * 10, 40, 192)
+    arrays[0][3, 5, 7] = extreme
+    check(name, *arrays, atol=1e-3 * (extreme if np.isfinite(extreme) else 1), rtol=1e-3, **meta)
