@@ -28,7 +28,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state, errors
-from mytorch.backends import kernels
+from mytorch.backends import NO_VIEW, kernels
 from mytorch.dtypes import BFLOAT16_NP
 from mytorch.engine_state import GradientEdge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of
 from mytorch.grad_mode import Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
@@ -59,6 +59,7 @@ __mytorch__ = True
 _getframe = sys._getframe
 _NONE, _SEVERAL = -1, -2  # how many saved values a formula names, where it is not one
 _FLOAT32 = np.dtype(np.float32)
+_DIFFERENTIABLE = frozenset("fcV")  # the kinds of dtypes that have gradients: real, complex, bfloat16
 
 
 # ---- operations ---------------------------------------------------------------------------------------------------------------
@@ -76,25 +77,32 @@ class Op:
         joint: instead of formulas, one function that returns the gradients of all inputs at once (it may also name
             `needs`, a tuple of bools, and `inputs`, all inputs, where their number varies).
         outputs: names of the outputs; `g` is then a list with one gradient, or None, per output.
+        kept: names of what else the kernel returns, behind its one output: arrays for the formulas alone, which nobody is shown.
         view: the output is a view of the first input's memory wherever NumPy's is.
         holomorphic: complex differentiable; then a formula is written as for real numbers and conjugated here.
         composite: a plain composition of other operations with the same result, which is what `create_graph=True`
             differentiates where the formulas are not differentiable themselves.
+
+    Attributes:
+        over: the formula of a function of one array with its result written over g, where nobody else needs g; or None.
     """
 
-    __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "keeps_output", "kernel",
-                 "name", "output_count", "outputs", "quick", "several", "title", "uses", "variadic", "view")
+    __slots__ = ("_plans", "composite", "formulas", "holomorphic", "inputs", "joint", "keeps_output", "kept", "kernel",
+                 "name", "output_count", "outputs", "over", "quick", "several", "title", "uses", "variadic", "view")
 
     def __init__(self, name: str, kernel: Callable[..., Any], *formulas: Callable[..., Any] | None, inputs: str | None = None,
-                 joint: Callable[..., Any] | None = None, outputs: str = "y", view: bool = False, holomorphic: bool = True,
-                 composite: Callable[..., Any] | None = None) -> None:
+                 joint: Callable[..., Any] | None = None, outputs: str = "y", kept: str = "", view: bool = False,
+                 holomorphic: bool = True, composite: Callable[..., Any] | None = None) -> None:
+        assert not kept or composite is not None, "formulas take what is kept for constants: derivatives of them need the composite"
         self.name = name
         self.kernel = kernel
         self.view = view
         self.holomorphic = holomorphic
         self.composite = composite
-        self.outputs = outputs.split()
+        self.over: Callable[..., Any] | None = None
+        self.outputs = [*outputs.split(), *kept.split()]
         self.output_count = len(self.outputs)
+        self.kept = len(kept.split())
         self.several = outputs != "y"
         self.inputs = _positional_names(kernel) if inputs is None else inputs.split()
         self.joint = joint
@@ -123,8 +131,13 @@ class Op:
     def __call__(self, *inputs: Any, **meta: Any) -> Any:
         """The operation on arrays or on Tensors, whichever it is given."""
         for x in inputs:
-            if isinstance(x, TensorBase):
-                return apply(self, inputs, meta)
+            if type(x) is not ndarray and x is not None:
+                break
+        else:
+            y = self.kernel(*inputs, **meta)
+            return y[0] if self.kept else y
+        if any(isinstance(x, TensorBase) for x in inputs):
+            return apply(self, inputs, meta)
         # arithmetic of 0-d arrays in a formula makes NumPy scalars, which kernels would take for Python numbers
         return self.kernel(*[np.asarray(x) if isinstance(x, np.generic) else x for x in inputs], **meta)
 
@@ -143,7 +156,7 @@ class Op:
             if self.composite is not None:
                 ins = list(range(count))
             shapes = any(name.endswith("_shape") for name in names) or "shapes" in names
-            known = {*self.inputs, *self.outputs, "inputs", "needs", "shapes"}
+            known = {*self.inputs, *self.outputs, "inputs", "needs", "shapes"}  # and `meta`, which is all of it
             meta = self.composite is not None or any(name not in known and not name.endswith("_shape") for name in names)
             plan = self._plans[key] = (ins, outs, shapes, meta)
         return plan
@@ -156,7 +169,7 @@ class Op:
         with enable_grad():
             attached = [_alias(x) if isinstance(x, TensorBase) and edge is not None else x
                         for x, edge in zip(saved[:count], node.edges, strict=True)]
-            outputs = self.composite(*attached, *saved[count:count + self.output_count], **(saved[-1] or {}))
+            outputs = self.composite(*attached, *saved[count:count + self.output_count - self.kept], **(saved[-1] or {}))
         targets = [x for x, edge in zip(attached, node.edges, strict=True) if edge is not None]
         pairs = [(y, dy) for y, dy in zip(_as_list(outputs), g if self.several else [g], strict=False) if dy is not None and requires_grad(y)]
         found = iter(grad([y for y, _ in pairs], targets, [dy for _, dy in pairs], create_graph=recording, allow_unused=True))
@@ -190,6 +203,8 @@ class Op:
             return lambda saved, needs: saved[:-2 - self.output_count]
         if name == "shapes":
             return lambda saved, needs: saved[-2]
+        if name == "meta":
+            return lambda saved, needs: saved[-1]
         if name in self.outputs:
             place = self.outputs.index(name) - 2 - self.output_count
             return lambda saved, needs: saved[place]
@@ -228,46 +243,54 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
     """Run an operation on Tensors (and constants) and, where a gradient is needed, put its node into the graph."""
     if get_mode() is not None:
         return state.mode.handle(apply, op, inputs, meta)
-    arrays = []
     edges: list[Edge | None] = []
     mask = 0
-    bit = 1
-    for x in inputs:
-        if isinstance(x, TensorBase):
-            arrays.append(x._array)
-            if x._view is not None:
-                x._view.refresh(x)
-            edge = x._edge
-            if edge is not None:
-                mask |= bit
-                edges.append(edge)
-            elif x._requires_grad:
-                mask |= bit
-                edges.append(leaf_node(x))
+    if get_grad_enabled():
+        arrays = []
+        bit = 1
+        for x in inputs:
+            if isinstance(x, TensorBase):
+                arrays.append(x._array)
+                if x._view is not None:
+                    x._view.refresh(x)
+                edge = x._edge
+                if edge is not None:
+                    mask |= bit
+                    edges.append(edge)
+                elif x._requires_grad:
+                    mask |= bit
+                    edges.append(leaf_node(x))
+                else:
+                    edges.append(None)
             else:
+                arrays.append(x)
                 edges.append(None)
-        else:
-            arrays.append(x)
-            edges.append(None)
-        bit += bit
+            bit += bit
+    else:
+        arrays = [x._array if isinstance(x, TensorBase) else x for x in inputs]
     try:
         if meta:
             y = op.kernel(*arrays, **meta)
-        elif len(arrays) == 2:
-            y = op.kernel(arrays[0], arrays[1])  # a tenth of a microsecond less
+        elif len(arrays) == 2:  # without the star a tenth of a microsecond less
+            y = op.kernel(arrays[0], arrays[1])
+        elif len(arrays) == 1:
+            y = op.kernel(arrays[0])
         else:
             y = op.kernel(*arrays)
     except MemoryError as error:
         raise errors.no_memory(op.name, error) from None
     if op.several:
         return _finish(op, inputs, arrays, edges, mask, meta, y)
+    kept = ()
+    if op.kept:
+        y, *kept = y
     out = engine_state.wrap(y)
     if op.view:
         engine_state.note_view(op, inputs[0], out, meta, False)
-    if mask and get_grad_enabled():
+    if mask:
         dtype = y.dtype
         if dtype is _FLOAT32 or dtype.kind in "fcV":
-            node = record(op, inputs, arrays, edges, mask, meta, y)
+            node = record(op, inputs, arrays, edges, mask, meta, y, kept)
             node.shape = y.shape
             node.dtype = dtype
             node._storage = out._storage
@@ -278,13 +301,13 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None = None) -
 
 
 def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge | None], mask: int, meta: Any,
-           y: Any = None) -> BackwardFunction:
-    """A node that knows its operation, its parents, the inputs (and the only output y) that its formulas need, and the user's line."""
+           y: Any = None, kept: Sequence[Any] = ()) -> BackwardFunction:
+    """A node that knows its operation, its parents, what its formulas need (inputs, the only output y, and `kept`), and the user's line."""
     node = BackwardFunction()
     node.op = op
     node.edges = edges
     node.hooks = None
-    node.careful = op.variadic
+    node.careful = False
     plan = op._plans.get((mask, len(arrays)) if op.variadic else mask)
     if plan is None:
         plan = op.plan(mask, len(arrays))
@@ -293,7 +316,10 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge | 
         saved: list[Any] = [None] * (len(arrays) + op.output_count + 2)
         keepers: tuple[TensorBase, ...] = ()
         versions: Any = NO_VERSIONS if ins or outs else None
-        if outs and y is not None:
+        if kept:
+            for nr in outs:
+                saved[len(arrays) + nr] = kept[nr - 1] if nr else y
+        elif outs and y is not None:
             saved[-3] = y
         for i in ins:
             array = saved[i] = arrays[i]
@@ -323,7 +349,7 @@ def record(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge | 
         node.saved = NOTHING
     frame: Any = _getframe(3)  # user -> public function -> apply -> here
     if "__mytorch__" in frame.f_globals:
-        node.remember_line()
+        node.remember_line(frame)
     else:
         node.code = frame.f_code
         node.lasti = frame.f_lasti
@@ -336,17 +362,22 @@ def _finish(op: Op, inputs: Sequence[Any], arrays: list[Any], edges: list[Edge |
     if op.view:
         for out in outs:
             engine_state.note_view(op, inputs[0], out, meta, True)
-    if mask and state.grad_enabled and any(y.dtype.kind in "fcV" for y in results):
+    if not mask:
+        return type(results)(outs)
+    kinds = [y.dtype.kind for y in results]
+    if not _DIFFERENTIABLE.isdisjoint(kinds):
         node = record(op, inputs, arrays, edges, mask, meta)
-        node.careful, node.conjugate = True, False
+        if "c" in kinds or "V" in kinds:
+            node.careful = True
+        node.conjugate = False
         node.shape, node.dtype = None, results[0].dtype
         node.outputs = [(y.shape, y.dtype) for y in results]
         node._storage = None
         for nr in op.plan(mask, len(arrays))[1]:
             node.saved[len(arrays) + nr] = results[nr]
             node.keepers += (bare(outs[nr]),)
-        for nr, (out, y) in enumerate(zip(outs, results, strict=True)):
-            if y.dtype.kind in "fcV":
+        for nr, out in enumerate(outs):
+            if kinds[nr] in "fcV":
                 out._edge = edge = edge_to(node, nr)
                 edge._storage = out._storage
     return type(results)(outs)
@@ -366,10 +397,14 @@ def topological_order(roots: Iterable[Node]) -> list[Node]:
             order.append(stack.pop())
         elif node not in visited:
             visited.add(node)
-            stack.append(node)
-            stack.append(None)
+            stack += (node, None)
             for parent in node.edges:
-                if parent is not None and parent not in visited:
+                if parent is None or parent in visited:
+                    continue
+                if type(parent) is AccumulateGrad:  # nothing is behind a leaf: it is placed at once
+                    visited.add(parent)
+                    order.append(parent)
+                else:
                     stack.append(parent.node if type(parent) is Output else parent)
     return order
 
@@ -405,7 +440,7 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
     plain = not as_tensors and targets is None and not state.check_nan and state.watcher is None
     visit = state.watcher or _visit
     enabled, state.grad_enabled = state.grad_enabled, create_graph
-    origin = state.origin
+    origin = state.origin if as_tensors else None
     following = state.follow_walks
     if following:
         outer, state.walk = state.walk, engine_state.Walk(order, needed)
@@ -416,7 +451,12 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
             if g is None:
                 continue
             try:
-                if node.careful or not plain:  # what follows is `_visit` and `run` for the plain case, unrolled for speed
+                # What follows is `_visit` and `run` for the plain case, unrolled for speed.
+                if type(node) is AccumulateGrad and plain and node.hooks is None:
+                    if node.variable._requires_grad:  # else it was detached since
+                        node.accumulate(g, 1)
+                    continue
+                if node.careful or not plain:
                     visit(node, g, pending, keep_graph, as_tensors, needed, wanted, caught)
                     continue
                 saved = node.saved
@@ -426,7 +466,9 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
                     for keeper in node.keepers:
                         if keeper._storage is not None:
                             node.check_keeper(keeper)
-                quick = node.op.quick
+                op = node.op
+                quick = op.quick
+                grads = None if op.joint is None else list(op.formulas[0](g, saved, tuple([parent is not None for parent in node.edges])))
                 i = -1
                 for parent in node.edges:
                     i += 1  # an enumerate() would take longer than all the rest of an idle round
@@ -435,25 +477,31 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
                     storage = parent._storage
                     if storage is not None and saved and saved[i] is not None and storage.version != node.versions.get(storage, 0):
                         node.check_version(storage, i)  # somebody has written to this input since it was saved
-                    formula, place = quick[i]
-                    d = formula(g, saved[place]) if place >= 0 else formula(g) if place == _NONE else formula(g, saved)
+                    if grads is not None:
+                        d = grads[i]
+                    else:
+                        formula, place = quick[i]
+                        if op.over is not None and g.size >= _MANY and sys.getrefcount(g) == _ALONE and _is_own(g):
+                            formula = op.over
+                        d = formula(g, saved[place]) if place >= 0 else formula(g) if place == _NONE else formula(g, saved)
                     if d is None:
                         continue
                     if d.dtype is _FLOAT32 is parent.dtype and d.shape == parent.shape:
                         before = pending.get(parent)
-                        pending[parent] = d if before is None else before + d
+                        pending[parent] = d if before is None else before + d if d.size < _MANY else _sum(before, d)
                     else:
                         _hand_over(pending, parent, d)
                 if saved and not keep_graph and node.versions is not None:  # node.release()
                     node.saved = FREED
                     node.keepers = NOTHING
                     node.careful = True
-                saved = d = None
+                saved = d = grads = before = None
             except Exception as error:
                 raise _name_line(error, node)  # noqa: B904 - the same exception, with the line added
     finally:
         state.grad_enabled = enabled
-        state.origin = origin
+        if as_tensors:
+            state.origin = origin
         if following:
             state.walk = outer
     return caught
@@ -473,7 +521,7 @@ def _visit(node: Node, g: Any, pending: dict[Node, Any], keep_graph: bool, creat
         return  # a target with no other behind it: its own derivative is not asked for, and its saved values stay
     if type(node) is AccumulateGrad:
         if caught is None and node.variable._requires_grad:  # else it was detached since
-            node.accumulate(g)
+            node.accumulate(g, 2)
         return
     if create_graph:
         state.origin = node
@@ -497,6 +545,21 @@ def _refuse_nan(node: Node, grads: Sequence[Any]) -> None:
 
 
 _MANY = 8192  # elements from which a backend is asked to add
+# References to a gradient that waits in `pending`, and that nobody else has: there, in the walk, and two here. From Python 3.14 on
+# references are borrowed and the count tells less.
+_WAITING = 4 if sys.version_info < (3, 14) else -1
+_ALONE = 2 if sys.version_info < (3, 14) else -1  # the same of one that the walk has taken: there, and in the call
+
+
+def _is_own(g: Any) -> bool:
+    """Whether an array is no view of another, and may be written."""
+    return type(g.base) in NO_VIEW and g.flags.writeable
+
+
+def _sum(waiting: Any, d: Any) -> Any:
+    """The sum of two large float32 gradients: written over the first where only the walk knows it, which saves a third of the memory traffic."""
+    owned = sys.getrefcount(waiting) <= _WAITING and _is_own(waiting)
+    return kernels["add_to" if owned else "add"](waiting, d)
 
 
 def _add(a: Any, b: Any) -> Any:
@@ -515,15 +578,15 @@ def _hand_over(pending: dict[Node, Any], edge: Edge, d: Any) -> None:
     if type(edge) is Output:
         parent, nr = edge.node, edge.nr
     shape, dtype = (parent.shape, parent.dtype) if parent.shape is not None else parent.outputs[nr]
-    array = as_array(d)
+    array = d if type(d) is ndarray else as_array(d)
     if array.shape != shape:
         try:
-            d = engine_state.sum_to(d, shape=shape)
+            d = kernels["sum_to"](d, shape=shape) if d is array else engine_state.sum_to(d, shape=shape)
         except (ValueError, IndexError):
             raise RuntimeError(f"a gradient of shape {list(array.shape)} arrived at {parent.name()}, "
                                f"whose output has shape {list(shape)}") from None
         array = as_array(d)
-    if array.dtype != dtype:
+    if array.dtype is not dtype and array.dtype != dtype:
         d = engine_state.to_dtype(d.real if array.dtype.kind == "c" and dtype.kind != "c" else d, dtype=dtype)
     if parent.shape is None:
         slots = pending.setdefault(parent, [None] * len(parent.outputs))
@@ -584,7 +647,10 @@ def _roots(outputs: Sequence[Any], grad_outputs: Any) -> list[tuple[Edge, Any]]:
                                    f"this one has shape {list(array.shape)}: reduce it (.sum()) or pass a gradient")
             if array.dtype.kind == "c":
                 raise RuntimeError("grad can be implicitly created only for real scalar outputs but got a complex one")
-            g = engine_state.to_dtype(np.ones(array.shape, np.float32), dtype=array.dtype)
+            g = np.empty(array.shape, np.float32)
+            g.fill(1)
+            if array.dtype is not _FLOAT32:
+                g = engine_state.to_dtype(g, dtype=array.dtype)
         elif not isinstance(g, TensorBase):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g._array.shape != array.shape:
@@ -637,7 +703,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     for x, g in zip(inputs, found, strict=True):
         if g is not None and not getattr(x, "retains_grad", False):  # else it has the gradient already
             with set_grad_enabled(create_graph):
-                AccumulateGrad(x).accumulate(g)
+                AccumulateGrad(x).accumulate(g, 2)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -40,6 +40,7 @@ _origin: ContextVar[Node | None] = ContextVar("origin", default=None)
 _walk: ContextVar[Any] = ContextVar("walk", default=None)
 get_grad_enabled = _grad_enabled.get
 get_mode = _mode.get
+get_origin = _origin.get
 
 
 class _ThreadState:

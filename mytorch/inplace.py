@@ -133,8 +133,10 @@ def note_view(op: Op, x: TensorBase, out: TensorBase, meta: Any, several: bool) 
 
 def bump(x: TensorBase) -> None:
     """Count a write to the memory of x."""
-    storage = storage_of(x)
-    if not isinstance(storage, InferenceStorage):
+    storage = x._storage
+    if storage is None:
+        storage = storage_of(x)
+    if type(storage) is not InferenceStorage:
         storage.version += 1
 
 

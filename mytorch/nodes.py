@@ -15,7 +15,7 @@ from numpy import ndarray
 from mytorch import engine_state
 from mytorch.backends import NO_VIEW
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
-from mytorch.engine_state import Storage, TensorBase, as_array, as_tensor, get_mode, state, storage_of
+from mytorch.engine_state import InferenceStorage, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, get_origin, state, storage_of
 from mytorch.hooks import Hooks, RemovableHandle
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __mytorch__ = True
 
-_getframe = sys._getframe
 NOTHING: Any = ()
 NO_VERSIONS: Any = MappingProxyType({})  # nothing of what was saved had been written before
 FREED: list[Any] = []  # marks saved values that a first backward has released
@@ -35,9 +34,9 @@ BACKWARD_TWICE = ("Trying to backward through the graph a second time (or direct
                   "if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
 _accumulate_lock = threading.Lock()
 _leaf_lock = threading.RLock()
-# What getrefcount says in `AccumulateGrad.accumulate` of a gradient that nobody but the walk holds: one reference each in
-# walk, _visit, accumulate and the call itself. From Python 3.14 on references are borrowed and the count tells less: copy.
-_REFERENCES_OF_THE_WALK = 4 if sys.version_info < (3, 14) else 0
+# What getrefcount adds in `AccumulateGrad.accumulate` to the references of the walk: one of that method and one of the call
+# itself. From Python 3.14 on references are borrowed and the count tells less: copy.
+_OWN_REFERENCES = 2 if sys.version_info < (3, 14) else -100
 
 
 class Node:
@@ -85,19 +84,18 @@ class Node:
                 return f"{code.co_filename}:{number}, in {code.co_name}"
         return f"{code.co_filename}, in {code.co_name}"
 
-    def remember_line(self) -> None:
-        """Note the nearest caller outside the library (0.2 us: a code object and an offset, no text)."""
-        frame: Any = _getframe(2)
-        walked = 0
-        while "__mytorch__" in frame.f_globals:
-            frame = frame.f_back
-            walked += 1
-            if frame is None or walked == _MAX_FRAMES or (walked > 4 and state.origin is not None):
-                origin = state.origin
-                self.code, self.lasti = (None, 0) if origin is None else (origin.code, origin.lasti)
+    def remember_line(self, frame: Any) -> None:
+        """Note the nearest caller outside the library, from this frame on: a code object and an offset, no text (0.1 us a frame)."""
+        origin = get_origin()
+        left = _MAX_FRAMES if origin is None else 5  # inside a derivative that is recorded, the user is far away
+        while left and frame is not None:
+            if "__mytorch__" not in frame.f_globals:
+                self.code = frame.f_code
+                self.lasti = frame.f_lasti
                 return
-        self.code = frame.f_code
-        self.lasti = frame.f_lasti
+            frame = frame.f_back
+            left -= 1
+        self.code, self.lasti = (None, 0) if origin is None else (origin.code, origin.lasti)
 
     def own_hooks(self) -> Hooks:
         """The node's hooks, made when first asked for."""
@@ -165,23 +163,24 @@ class AccumulateGrad(Node):
 
     __slots__ = ("variable",)
 
+    edges = ()
+    careful = True
+    code, lasti = None, 0
+
     def __init__(self, variable: TensorBase) -> None:
         self.variable = variable
         self._storage = variable._storage
-        self.edges = ()
         self.shape = variable._array.shape
         self.dtype = variable._array.dtype
         self.hooks = variable._hooks
-        self.careful = True
-        self.code, self.lasti = None, 0
 
     def own_hooks(self) -> Hooks:
         if self.hooks is None:
             self.hooks = self.variable._hooks = Hooks()
         return self.hooks
 
-    def accumulate(self, g: Any) -> None:
-        """Add a gradient (array or Tensor) to the leaf's `.grad`."""
+    def accumulate(self, g: Any, holders: int = 0) -> None:
+        """Add a gradient (array or Tensor) to the leaf's `.grad`; `holders`: how many references to it the walk has."""
         leaf = self.variable
         with _accumulate_lock:
             if leaf._grad is None:
@@ -190,15 +189,30 @@ class AccumulateGrad(Node):
                     leaf._grad = as_tensor(g).clone() if shared else g
                 else:
                     # Keep the array itself only if nobody else can write to it: torch does the same by its use count.
-                    owned = type(g) is ndarray and type(g.base) in NO_VIEW and sys.getrefcount(g) <= _REFERENCES_OF_THE_WALK
+                    owned = type(g) is ndarray and type(g.base) in NO_VIEW and sys.getrefcount(g) <= holders + _OWN_REFERENCES
                     leaf._grad = engine_state.wrap(g if owned else np.array(g))
-            elif state.grad_enabled:
+            elif get_grad_enabled():
                 leaf._grad = leaf._grad + as_tensor(g)
             else:
-                leaf._grad.add_(as_tensor(g))
+                _add_to(leaf._grad, g)
         if self.hooks is not None:
             for hook in list(self.hooks.post_accumulate.values()):
                 hook(leaf)
+
+
+_MANY = 8192  # elements from which a backend is asked to add
+
+
+def _add_to(total: Any, g: Any) -> None:
+    """total += g, unrecorded: without the questions that an in-place operation asks, where the answers are plain to see."""
+    array = total._array
+    if (type(g) is ndarray and g.dtype is array.dtype and g.dtype.kind == "f" and g.shape == array.shape and g.size < _MANY
+            and array.flags.c_contiguous and array.flags.writeable and total._edge is None is total._view and not total._requires_grad
+            and get_mode() is None and type(total._storage) is not InferenceStorage):
+        np.add(array, g, out=array)
+        storage_of(total).version += 1
+    else:
+        total.add_(as_tensor(g))
 
 
 class BackwardFunction(Node):
@@ -276,7 +290,7 @@ class BackwardFunction(Node):
                     tensor = edge.variable
                 elif edge is not None:
                     attach(tensor, edge if value is self.saved[i] else copy_of(edge))
-            elif i - count < self.op.output_count and value.dtype.kind in "fcV":
+            elif i - count < self.op.output_count - self.op.kept and value.dtype.kind in "fcV":
                 attach(tensor, edge_to(self, i - count))
             saved[i] = tensor
         if get_mode() is not None:

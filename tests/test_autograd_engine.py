@@ -721,3 +721,101 @@ def test_an_inference_tensor_refuses_a_write_outside_inference_mode():
     with pytest.raises(RuntimeError, match="clone"):
         x.add_(1)
     assert x.clone().add_(1).tolist() == [4.0, 4.0]
+
+
+def test_large_gradients_are_summed_without_writing_to_what_others_hold():
+    size = (100, 100)
+    factors = [torch.randn(size) for _ in range(3)]
+    for turned in (False, True):
+        x = torch.randn(size, requires_grad=True)
+        y = x * 2
+        seen = []
+        a = y + 1  # hands its gradient on as it is
+        a.register_hook(seen.append)
+        parts = [a * factors[0], y * factors[1], y * factors[2]]
+        (parts[2] + parts[1] + parts[0] if turned else parts[0] + parts[1] + parts[2]).sum().backward()
+        assert torch.equal(seen[0], factors[0])
+        assert torch.allclose(x.grad, 2 * sum(factors), atol=1e-5)
+
+
+def test_a_large_gradient_given_by_the_user_stays_as_it_is():
+    x = torch.randn(100, 100, requires_grad=True)
+    y = x * 2
+    z = y * 3
+    gy, gz = torch.ones(100, 100), torch.ones(100, 100)
+    torch.autograd.backward([y, z], [gy, gz])
+    assert torch.equal(gy, torch.ones(100, 100)) and torch.equal(gz, torch.ones(100, 100))
+    assert torch.equal(x.grad, torch.full((100, 100), 8.0))
+
+
+def test_a_second_backward_adds_in_place_and_counts_the_write():
+    x = torch.ones(3, requires_grad=True)
+    (x * 2).sum().backward()
+    first = x.grad
+    version = first._version
+    (x * 3).sum().backward()
+    assert x.grad is first and first.tolist() == [5.0, 5.0, 5.0] and first._version == version + 1
+
+
+@pytest.mark.parametrize("given", [torch.zeros(2, 3).t(), torch.zeros(3, 2, dtype=torch.float64)[:, :], torch.zeros(9, 2)[::3]])
+def test_a_second_backward_adds_to_a_gradient_of_any_layout(given):
+    x = torch.ones(3, 2, dtype=given.dtype, requires_grad=True)
+    x.grad = given
+    (x * 2).sum().backward()
+    assert x.grad is given and torch.equal(given, torch.full((3, 2), 2.0, dtype=given.dtype))
+
+
+def test_a_gradient_that_was_saved_notices_what_is_added_to_it():
+    x = torch.ones(3, requires_grad=True)
+    (x * 2).sum().backward()
+    w = torch.ones(3, requires_grad=True)
+    y = (w * x.grad).sum()
+    (x * 2).sum().backward()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_hooks_see_what_an_operation_keeps_beside_its_output():
+    x = torch.randn(4, 3, requires_grad=True)
+    shapes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: shapes.append(tuple(t.shape)) or t.clone(), lambda t: t):
+        y = torch.nn.functional.cross_entropy(x, torch.tensor([0, 2, 1, 0]))
+    y.backward()
+    assert shapes.count((4, 3)) == 2  # the scores, and their softmax
+    expected = x.detach().softmax(1)
+    expected[range(4), [0, 2, 1, 0]] -= 1
+    assert torch.allclose(x.grad, expected / 4)
+
+
+def test_the_line_of_an_operation_in_nested_layers_is_the_users():
+    network = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()), torch.nn.Linear(2, 1))
+    y = network(torch.ones(1, 2))
+    node = y.grad_fn
+    while node is not None and not isinstance(node, engine.AccumulateGrad):
+        assert "test_the_line_of_an_operation_in_nested_layers" in node.line
+        node = next((n for n, _ in node.next_functions if n is not None and not isinstance(n, engine.AccumulateGrad)), None)
+
+
+def test_a_large_gradient_of_relu_is_written_over_only_if_nobody_else_has_it():
+    mask = torch.randn(100, 100)
+    expected = (mask > 0).to(torch.float32)
+    for held in (False, True):
+        x = mask.clone().requires_grad_()
+        seen = []
+        y = torch.relu(x * 1)
+        if held:
+            y.register_hook(seen.append)
+        z = y * 1  # its own gradient is a new array, which goes to relu alone
+        z.sum().backward()
+        assert torch.equal(x.grad, expected)
+        assert all(torch.equal(g, torch.ones(100, 100)) for g in seen)
+    g = torch.ones(100, 100)
+    x = mask.clone().requires_grad_()
+    y = torch.relu(x)
+    y.backward(g)
+    assert torch.equal(x.grad, expected)
+    assert torch.equal(g, torch.ones(100, 100))
+    a, b = mask.clone().requires_grad_(), mask.clone().requires_grad_()
+    (torch.relu(a) + torch.relu(b)).mul(2).sum().backward()  # both are handed one array
+    assert torch.equal(a.grad, 2 * expected)
+    assert torch.equal(b.grad, 2 * expected)

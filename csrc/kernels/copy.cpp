@@ -1,4 +1,4 @@
-// Copies of arrays whose dimensions were permuted, into order: blocks of registers are transposed.
+// Copies: of arrays whose dimensions were permuted, into order (blocks of registers are transposed), and of arrays into a part of another.
 #include "gemm.h"
 
 namespace mytorch {
@@ -116,10 +116,40 @@ int copy(const mytorch_argument *x) {
     return from.itemsize == 4 ? copy_typed<float>(from, x[1].array) : from.itemsize == 8 ? copy_typed<double>(from, x[1].array) : 0;
 }
 
+// y[:, begin:begin + n, :] = x, where x is (outer, n, inner) and y (outer, all, inner): rows of n * inner numbers go into longer ones.
+template <class T> int put_typed(const mytorch_array &x, const mytorch_array &y, int64_t outer, int64_t begin) {
+    require(is_contiguous(x) && is_contiguous(y) && x.itemsize == y.itemsize && outer > 0 && begin >= 0, "x and y lie in order");
+    const int64_t count = count_of(x), all = count_of(y);
+    require(count % outer == 0 && all % outer == 0 && begin <= all / outer - count / outer, "a row of x fits into a row of y");
+    const int64_t length = count / outer, longer = all / outer;
+    const T *from = static_cast<const T *>(x.data);
+    T *to = static_cast<T *>(y.data) + begin;
+    constexpr int64_t GRAIN = 1 << 14;
+    const int64_t piece = greatest<int64_t>(1, least(length, GRAIN)), pieces = (length + piece - 1) / piece;
+    parallel_ranges(outer * pieces, greatest<int64_t>(1, GRAIN / piece), [&](int64_t first, int64_t end) {
+        for (int64_t i = first; i < end; ++i) {
+            const int64_t row = i / pieces, at = i % pieces * piece, n = least(piece, length - at);
+            const int64_t next = pieces > 1 ? SOON : longer * static_cast<int64_t>(sizeof(T));
+            for (int64_t k = 0; k + WIDTH<T> <= n; k += WIDTH<T>) {
+                fetch<true>(to + (row * longer + at + k), next);
+            }
+            map(n, to + (row * longer + at), [](Vec<T> v) { return v; }, from + (row * length + at));
+        }
+    });
+    return 1;
+}
+
+int put(const mytorch_argument *x) {
+    const mytorch_array &from = x[0].array, &to = x[1].array;
+    return from.itemsize == 4 ? put_typed<float>(from, to, x[2].integer, x[3].integer)
+           : from.itemsize == 8 ? put_typed<double>(from, to, x[2].integer, x[3].integer) : 0;
+}
+
 }  // namespace
 
 extern const mytorch_kernel copy_kernels[] = {
     {"copy", "rw", copy},
+    {"put", "rwii", put},
     {nullptr, nullptr, nullptr},
 };
 

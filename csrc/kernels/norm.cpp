@@ -36,13 +36,13 @@ template <class T, class... Sizes> MYTORCH_INLINE Against against(const T *g, co
 }
 
 // y = (x - mean) * scale + shift
-template <class T> MYTORCH_INLINE void normalise(int64_t n, T *y, const T *x, T mean, T scale, T shift) {
-    map(n, y, [&](Vec<T> v) { return (v - mean) * scale + shift; }, x);
+template <class T> MYTORCH_INLINE void normalise(int64_t n, T *y, const T *x, T mean, T scale, T shift, int64_t next = SOON) {
+    map_toward(next, n, y, [&](Vec<T> v) { return (v - mean) * scale + shift; }, x);
 }
 
 // dx = (g - level - (x - mean) * tilt) * scale
-template <class T> MYTORCH_INLINE void normalise_grad(int64_t n, T *dx, const T *g, const T *x, T mean, T level, T tilt, T scale) {
-    map(n, dx, [&](Vec<T> slope, Vec<T> v) { return (slope - level - (v - mean) * tilt) * scale; }, g, x);
+template <class T> MYTORCH_INLINE void normalise_grad(int64_t n, T *dx, const T *g, const T *x, T mean, T level, T tilt, T scale, int64_t next) {
+    map_toward(next, n, dx, [&](Vec<T> slope, Vec<T> v) { return (slope - level - (v - mean) * tilt) * scale; }, g, x);
 }
 
 // ---- batch norm: (N, C, *), statistics of each channel -------------------------------------------------------------------------
@@ -61,6 +61,7 @@ struct Images {
         stride = channels * length;
     }
     double count() const { return static_cast<double>(samples) * static_cast<double>(length); }
+    template <class T> int64_t bytes() const { return stride * static_cast<int64_t>(sizeof(T)); }  // from a sample to the next
 };
 
 // Channels without extent are columns. A vector of them is worked on at a time; the last one may hold fewer.
@@ -131,7 +132,7 @@ template <class T> struct BatchNorm {
         const T scale = static_cast<T>(inverse_root(var[c], eps) * number(weight, c, T(1)));
         for (int64_t i = 0; i < s.samples; ++i) {
             const int64_t at = i * s.stride + c * s.length;
-            normalise(s.length, y + at, x + at, mean[c], scale, number(bias, c, T(0)));
+            normalise(s.length, y + at, x + at, mean[c], scale, number(bias, c, T(0)), s.bytes<T>());
         }
     }
 
@@ -207,9 +208,9 @@ template <class T> struct BatchNormGrad {
         for (int64_t i = 0; i < s.samples; ++i) {
             const int64_t at = i * s.stride + c * s.length;
             if (training) {
-                normalise_grad(s.length, dx + at, g + at, x + at, mean[c], of.level, of.tilt, of.scale);
+                normalise_grad(s.length, dx + at, g + at, x + at, mean[c], of.level, of.tilt, of.scale, s.bytes<T>());
             } else {
-                map(s.length, dx + at, [&](Vec<T> v) { return v * of.scale; }, g + at);
+                map_toward(s.bytes<T>(), s.length, dx + at, [&](Vec<T> v) { return v * of.scale; }, g + at);
             }
         }
     }
@@ -313,6 +314,7 @@ MYTORCH_INLINE void row_grad(int64_t width, const T *g, const T *x, const T *wei
     const auto step = [&](int64_t i, const auto &read, const auto &write) {
         const Vec<T> slopes = read(g + i), distance = read(x + i) - mean;
         const Vec<T> weighted = weight != nullptr ? slopes * read(weight + i) : slopes;
+        fetch<true>(dx + i);
         write(dx + i, (weighted - level - distance * tilt) * scale);
         write(dweight + i, read(dweight + i) + slopes * (distance * scale));
         if (CENTRED) {

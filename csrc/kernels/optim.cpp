@@ -34,6 +34,7 @@ template <class T, int ARRAYS, class Body> int walk(const mytorch_argument *x, c
         int64_t i = begin;
         for (; i + W <= end; i += W) {
             for (int k = 0; k < ARRAYS; ++k) {
+                k == 1 ? fetch(at[k] + i) : fetch<true>(at[k] + i);
                 v[k] = load(at[k] + i);
             }
             body(v);

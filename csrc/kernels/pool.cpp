@@ -84,6 +84,8 @@ template <class T> MYTORCH_INLINE void split(T *to, const T *from, int64_t strid
             even[i] = 2 * i;
         }
         for (int64_t i = 0; i < pitch; i += W) {
+            fetch(from + 2 * i);
+            fetch(from + 2 * i + W);
             const Vec<T> low = load(from + 2 * i);
             const Vec<T> high = load(from + 2 * i + W);
             store(to + i, __builtin_shuffle(low, high, even));
@@ -109,6 +111,8 @@ template <class T> MYTORCH_INLINE void merge(T *to, const T *from, int64_t strid
             low[i] = i / 2 + (i % 2) * W;
         }
         for (int64_t i = 0; i < pitch; i += W) {
+            fetch<true>(to + 2 * i);
+            fetch<true>(to + 2 * i + W);
             const Vec<T> first = load(from + i);
             const Vec<T> second = load(from + pitch + i);
             store(to + 2 * i, __builtin_shuffle(first, second, low));
@@ -323,6 +327,49 @@ template <class T, bool CHOSEN, class Read> void gather(const Geometry &s, T *dx
     });
 }
 
+// Windows of two columns side by side, rows of windows below each other: an element belongs to one window, and is its maximum or not.
+template <class T> void max_pool_grad_apart(const Geometry &s, const T *g, const uint8_t *places, T *dx) {
+    constexpr int W = WIDTH<T>;
+    using Number = typename Vectors<T>::Scalar;
+    typedef uint8_t Bytes __attribute__((vector_size(WIDTH<T>)));
+    const Axis &rows = s.rows, &columns = s.columns;
+    const int64_t reached = 2 * columns.out, all = s.planes * s.windows();
+    Mask<T> pairs;
+    for (int i = 0; i < W; ++i) {
+        pairs[i] = i / 2 + (i % 2) * W;
+    }
+    parallel_ranges(s.planes, greatest<int64_t>(1, GRAIN / s.image()), [&](int64_t begin, int64_t end) {
+        for (int64_t plane = begin; plane < end; ++plane) {
+            T *const image = dx + plane * s.image();
+            const T *const limit = image + s.image();
+            for (int64_t row = 0; row < rows.out * rows.kernel; ++row) {
+                const int64_t from = plane * s.windows() + row / rows.kernel * columns.out;
+                const Number offset = static_cast<Number>(row % rows.kernel * 2);
+                T *const to = image + row * columns.size;
+                for (int64_t at = 0; at < columns.out; at += W) {
+                    const int64_t count = least<int64_t>(W, columns.out - at);
+                    Bytes narrow{};
+                    std::memcpy(&narrow, places + from + at, from + at + W <= all ? W : static_cast<size_t>(count));
+                    const Mask<T> place = __builtin_convertvector(narrow, Mask<T>);
+                    const Vec<T> v = count == W ? load(g + from + at) : load_some(g + from + at, count);
+                    const Vec<T> even = place == offset ? v : Vec<T>{}, odd = place == offset + Number(1) ? v : Vec<T>{};
+                    fetch<true>(to + 2 * at);
+                    fetch<true>(to + 2 * at + W);
+                    put(to + 2 * at, __builtin_shuffle(even, odd, pairs), least<int64_t>(W, 2 * count), limit);
+                    if (2 * count > W) {
+                        put(to + 2 * at + W, __builtin_shuffle(even, odd, pairs + W / 2), 2 * count - W, limit);
+                    }
+                }
+            }
+            for (int64_t row = 0; row < rows.size; ++row) {  // what no window reaches: the ends of rows, and rows at the end
+                for (int64_t i = row < rows.out * rows.kernel ? reached : 0; i < columns.size; ++i) {
+                    image[row * columns.size + i] = T(0);
+                }
+            }
+        }
+    });
+}
+
 template <class T> int max_pool_grad_typed(const mytorch_argument *arguments) {
     constexpr int W = WIDTH<T>;
     using Number = typename Vectors<T>::Scalar;
@@ -333,6 +380,13 @@ template <class T> int max_pool_grad_typed(const mytorch_argument *arguments) {
     const int64_t out = s.columns.out;
     const T *g = elements<T>(slope);
     const uint8_t *places = elements<uint8_t>(place);
+    const auto apart = [](const Axis &axis) {
+        return axis.kernel == axis.stride && axis.padding == 0 && axis.dilation == 1 && axis.out * axis.kernel <= axis.size;
+    };
+    if (s.columns.kernel == 2 && apart(s.columns) && apart(s.rows)) {
+        max_pool_grad_apart<T>(s, g, places, elements<T>(image));
+        return 1;
+    }
     gather<T, true>(s, elements<T>(image), [&](int64_t plane, Windows<T> &windows, int64_t margin) {
         for (int64_t row = 0; row < s.rows.out; ++row) {
             const int64_t from = plane * s.windows() + row * out;

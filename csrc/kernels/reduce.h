@@ -22,9 +22,9 @@ template <class T, int SUMS> struct Terms {
     Vec<T> of[SUMS];
 };
 
-// Numbers of a chunk: `rows` pieces of `length`, `stride` apart.
+// Numbers of a chunk: `rows` pieces of `length`, `stride` apart; the next chunk begins `next` numbers after this one.
 struct Piece {
-    int64_t rows, length, stride;
+    int64_t rows, length, stride, next;
 };
 
 // total[s] = the sum of terms(x...).of[s] over one chunk. Four partial sums side by side hide how long one addition takes.
@@ -39,6 +39,7 @@ MYTORCH_INLINE void add_chunk(const Piece &piece, double (&total)[SUMS], const B
         int64_t i = begin;
         for (; i + SIDE * W <= end; i += SIDE * W) {
             for (int k = 0; k < SIDE; ++k) {
+                (fetch(x + i + k * W, piece.next * static_cast<int64_t>(sizeof(T))), ...);
                 const Terms<T, SUMS> found = terms(load(x + i + k * W)...);
                 for (int s = 0; s < SUMS; ++s) {
                     part[k][s] += found.of[s];
@@ -70,7 +71,7 @@ MYTORCH_INLINE void add_chunk(const Piece &piece, double (&total)[SUMS], const B
 // body(begin, piece) for the chunks of one row: its parts.
 template <class Body> MYTORCH_INLINE void each_chunk(const Body &body, int64_t length) {
     for (int64_t begin = 0; begin < length; begin += CHUNK) {
-        body(begin, Piece{1, least(CHUNK, length - begin), 0});
+        body(begin, Piece{1, least(CHUNK, length - begin), 0, CHUNK});
     }
 }
 
@@ -80,7 +81,8 @@ template <class Body> MYTORCH_INLINE void each_chunk(const Body &body, int64_t r
     const int64_t together = several ? CHUNK / length : 1, part = several ? length : CHUNK;
     for (int64_t row = 0; row < rows; row += together) {
         for (int64_t begin = 0; begin < length; begin += part) {
-            body(row * stride + begin, Piece{least(together, rows - row), least(part, length - begin), stride});
+            const int64_t next = begin + part < length ? part : together * stride - begin;
+            body(row * stride + begin, Piece{least(together, rows - row), least(part, length - begin), stride, next});
         }
     }
 }
@@ -132,7 +134,7 @@ template <class T> MYTORCH_INLINE Moments moments_of_chunk(const Piece &piece, c
     add_chunk<T, 1>(piece, sum, [](Vec<T> v) { return Terms<T, 1>{{v}}; }, x);
     const T near = static_cast<T>(sum[0] * share);
     double distance[2];
-    add_chunk<T, 2>(piece, distance, [&](Vec<T> v) {
+    add_chunk<T, 2>({piece.rows, piece.length, piece.stride, 0}, distance, [&](Vec<T> v) {
         const Vec<T> d = v - near;
         return Terms<T, 2>{{d, d * d}};
     }, x);
@@ -203,7 +205,10 @@ template <class T> void add_rows(int64_t rows, int64_t width, const T *x, int64_
         };
         int64_t i = 0;
         for (; i + W <= width; i += W) {
-            add_lanes<T>(total + i, sum([&](int k) { return load(x + k * stride + i); }));
+            add_lanes<T>(total + i, sum([&](int k) {
+                fetch(x + k * stride + i, 8 * stride * static_cast<int64_t>(sizeof(T)));
+                return load(x + k * stride + i);
+            }));
         }
         for (; i < width; ++i) {
             total[i] += sum([&](int k) { return x[k * stride + i]; });

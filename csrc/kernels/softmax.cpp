@@ -24,44 +24,6 @@ template <class T, int BYTES = REGISTER_BYTES> MYTORCH_INLINE T largest_of(const
     }
 }
 
-// e^x for x <= 0, without the detour that processors make for results below the subnormal numbers: -inf is common here.
-template <class T> MYTORCH_INLINE Vec<T> power(Vec<T> x) {
-    const Mask<T> gone = x < ExpConstants<T>::lowest;
-    const Vec<T> y = exp<T>(gone ? Vec<T>{} : x);
-    return gone ? Vec<T>{} : y;
-}
-
-struct Factorials {
-    double inverse[14];
-};
-constexpr Factorials factorials() {
-    Factorials found{{1}};
-    for (int k = 1; k < 14; ++k) {
-        found.inverse[k] = found.inverse[k - 1] / k;
-    }
-    return found;
-}
-constexpr Factorials FACTORIALS = factorials();
-
-// The same, but 0 below the normal numbers: a third faster, for sums and slopes, in which such powers do not count.
-template <class T> MYTORCH_INLINE Vec<T> rough_power(Vec<T> x) {
-    using C = ExpConstants<T>;
-    using S = typename Vectors<T>::Scalar;
-    const Mask<T> gone = x < T(sizeof(T) == 4 ? -87.3 : -708.3);
-    x = gone ? Vec<T>{} : x;
-    const Vec<T> shifted = x * C::log2e + C::magic;
-    const Vec<T> n = shifted - C::magic;
-    const Vec<T> r = x - n * C::ln2_high - n * C::ln2_low;
-    constexpr int degree = sizeof(T) == 4 ? 7 : 13;
-    Vec<T> p = Vec<T>{} + T(FACTORIALS.inverse[degree]);
-#pragma GCC unroll 13
-    for (int k = degree - 1; k >= 0; --k) {
-        p = p * r + T(FACTORIALS.inverse[k]);
-    }
-    const Mask<T> exponent = bits_as<Mask<T>>(shifted) - bits_as<Mask<T>>(Vec<T>{} + C::magic);
-    return gone ? Vec<T>{} : p * bits_as<Vec<T>>((exponent + S(C::bias)) << S(C::mantissa));
-}
-
 // ---- a line of numbers, as vectors ---------------------------------------------------------------------------------------------
 
 // Along memory: one line, in pieces of a vector.
@@ -78,6 +40,7 @@ template <class T> struct Along {
             store_some(to + i * W, v, last);
         }
     }
+    template <bool WRITES = false> void expect(const T *at, int64_t i) const { fetch<WRITES>(at + i * W); }
     void put_total(T *to, Vec<T> v) const { *to = v[0]; }
     static Vec<T> largest(Vec<T> v) {
         T part[W];
@@ -101,6 +64,7 @@ template <class T> struct Across {
             store_some(to + i * stride, v, lanes);
         }
     }
+    template <bool WRITES = false> void expect(const T *at, int64_t i) const { fetch<WRITES>(at + (i + 8) * stride, 0); }
     void put_total(T *to, Vec<T> v) const { put(to, 0, v); }
     static Vec<T> largest(Vec<T> v) { return v; }
     static Vec<T> sum(Vec<T> v) { return v; }
@@ -109,6 +73,7 @@ template <class T> struct Across {
 template <class T, class Line> MYTORCH_INLINE Vec<T> largest_in(const Line &line, const T *x) {
     Vec<T> top = Vec<T>{} - std::numeric_limits<T>::infinity();
     for (int64_t i = 0; i < line.steps; ++i) {
+        line.expect(x, i);
         top = larger(line.get(x, i, -std::numeric_limits<T>::infinity()), top);
     }
     return line.largest(top);
@@ -129,7 +94,7 @@ template <class T, class Line, class Body> MYTORCH_INLINE Vec<T> sum_in(const Li
 }
 
 template <class T, class Line> MYTORCH_INLINE Vec<T> sum_of_powers(const Line &line, const T *x, Vec<T> top) {
-    return sum_in<T>(line, [&](int64_t i) { return rough_power<T>(line.get(x, i, -std::numeric_limits<T>::infinity()) - top); });
+    return sum_in<T>(line, [&](int64_t i) { return decay<T>(line.get(x, i, -std::numeric_limits<T>::infinity()) - top); });
 }
 
 // y = e^(x - top) over their sum, which is returned. `function` is the power of a vector.
@@ -140,6 +105,7 @@ template <class T, class Line, class F> MYTORCH_INLINE Vec<T> shares(const Line 
         Vec<T> held[HELD];
         Vec<T> sum{};
         for (int64_t i = 0; i < line.steps; ++i) {
+            line.template expect<true>(y, i);
             held[i] = at(i);
             sum += held[i];
         }
@@ -151,6 +117,7 @@ template <class T, class Line, class F> MYTORCH_INLINE Vec<T> shares(const Line 
         return sum;
     }
     const Vec<T> sum = sum_in<T>(line, [&](int64_t i) {
+        line.template expect<true>(y, i);
         const Vec<T> e = at(i);
         line.put(y, i, e);
         return e;
@@ -164,7 +131,7 @@ template <class T, class Line, class F> MYTORCH_INLINE Vec<T> shares(const Line 
 
 struct Softmax {
     template <class T, class Line> static void of(const Line &line, const T *x, T *y) {
-        shares(line, x, largest_in(line, x), y, [](Vec<T> v) { return power<T>(v); });
+        shares(line, x, largest_in(line, x), y, [](Vec<T> v) { return exp<T>(v); });
     }
 };
 struct LogSoftmax {
@@ -172,6 +139,7 @@ struct LogSoftmax {
         const Vec<T> top = largest_in(line, x);
         const Vec<T> rest = log<T>(sum_of_powers(line, x, top));
         for (int64_t i = 0; i < line.steps; ++i) {
+            line.template expect<true>(y, i);
             line.put(y, i, line.get(x, i) - top - rest);
         }
     }
@@ -186,16 +154,26 @@ struct LogSumExp {
 };
 struct SoftmaxGrad {
     template <class T, class Line> static void of(const Line &line, const T *g, const T *y, T *dx) {
-        const Vec<T> sum = sum_in<T>(line, [&](int64_t i) { return line.get(g, i) * line.get(y, i); });
+        const Vec<T> sum = sum_in<T>(line, [&](int64_t i) {
+            line.expect(g, i);
+            line.expect(y, i);
+            return line.get(g, i) * line.get(y, i);
+        });
         for (int64_t i = 0; i < line.steps; ++i) {
+            line.template expect<true>(dx, i);
             line.put(dx, i, line.get(y, i) * (line.get(g, i) - sum));
         }
     }
 };
 struct LogSoftmaxGrad {
     template <class T, class Line> static void of(const Line &line, const T *g, const T *y, T *dx) {
-        const Vec<T> sum = sum_in<T>(line, [&](int64_t i) { return line.get(g, i); });
+        const Vec<T> sum = sum_in<T>(line, [&](int64_t i) {
+            line.expect(g, i);
+            return line.get(g, i);
+        });
         for (int64_t i = 0; i < line.steps; ++i) {
+            line.expect(y, i);
+            line.template expect<true>(dx, i);
             line.put(dx, i, line.get(g, i) - exp<T>(line.get(y, i)) * sum);
         }
     }
@@ -321,7 +299,7 @@ int cross_entropy_typed(const mytorch_array &x, const mytorch_array &target, int
         for (int64_t i = begin; i < end; ++i) {
             const T *row = from + i * classes;
             const Vec<T> top = largest_in(line, row);
-            const Vec<T> sum = shares(line, row, top, to + i * classes, [](Vec<T> v) { return rough_power<T>(v); });
+            const Vec<T> sum = shares(line, row, top, to + i * classes, [](Vec<T> v) { return decay<T>(v); });
             losses[i] = targets.at[i] == ignored ? T(0) : log<T>(sum)[0] - (row[targets.at[i]] - top[0]);
         }
     });

@@ -16,6 +16,7 @@ extern const mytorch_kernel draws_kernels[];
 extern const mytorch_kernel matmul_kernels[];
 extern const mytorch_kernel norm_kernels[];
 extern const mytorch_kernel optim_kernels[];
+extern const mytorch_kernel order_kernels[];
 extern const mytorch_kernel pointwise_kernels[];
 extern const mytorch_kernel recurrent_kernels[];
 extern const mytorch_kernel pool_kernels[];
@@ -36,6 +37,7 @@ const mytorch_kernel *const families[] = {
     matmul_kernels,
     norm_kernels,
     optim_kernels,
+    order_kernels,
     pointwise_kernels,
     recurrent_kernels,
     pool_kernels,

@@ -83,11 +83,22 @@ template <class T> MYTORCH_INLINE void store_some(T *to, Vec<T> v, int64_t count
 #endif
 }
 
-// y = f(x...) over n elements: `body` takes vectors and returns one; the last one is filled up with zeros.
-template <class T, class Body, class... In> MYTORCH_INLINE void map(int64_t n, T *y, const Body &body, const In *...x) {
+// Ask for what a loop reads or writes soon: `distance` bytes on. Processors foresee reads within a page, but not those of the next
+// page; a loop over arrays that are not in the nearest caches waits there each time, up to half of its time.
+constexpr int64_t SOON = 2048;
+template <bool WRITES = false> MYTORCH_INLINE void fetch(const void *at, int64_t distance = SOON) {
+    __builtin_prefetch(reinterpret_cast<const void *>(reinterpret_cast<uintptr_t>(at) + static_cast<uintptr_t>(distance)), WRITES ? 1 : 0);
+}
+
+// y = f(x...) over n elements: `body` takes vectors and returns one; the last one is filled up with zeros. `distance` bytes on is
+// what will be worked on next.
+template <class T, class Body, class... In>
+MYTORCH_INLINE void map_toward(int64_t distance, int64_t n, T *y, const Body &body, const In *...x) {
     constexpr int W = WIDTH<T>;
     int64_t i = 0;
     for (; i + W <= n; i += W) {
+        (fetch(x + i, distance), ...);
+        fetch<true>(y + i, distance);
         store(y + i, body(load(x + i)...));
     }
     if (i < n) {
@@ -95,28 +106,21 @@ template <class T, class Body, class... In> MYTORCH_INLINE void map(int64_t n, T
     }
 }
 
-// The sum of a vector's elements, half added to half.
-template <class T, int BYTES = REGISTER_BYTES> MYTORCH_INLINE T sum_of(const T *from) {
-    if constexpr (BYTES == sizeof(T)) {
-        return *from;
-    } else {
-        typedef T Half __attribute__((vector_size(BYTES / 2)));
-        Half low;
-        Half high;
-        std::memcpy(&low, from, sizeof(low));
-        std::memcpy(&high, from + BYTES / 2 / sizeof(T), sizeof(high));
-        low += high;
-        T part[BYTES / 2 / sizeof(T)];
-        std::memcpy(part, &low, sizeof(low));
-        return sum_of<T, BYTES / 2>(part);
-    }
+template <class T, class Body, class... In> MYTORCH_INLINE void map(int64_t n, T *y, const Body &body, const In *...x) {
+    map_toward(SOON, n, y, body, x...);
 }
 
+// The sum of a vector's elements, half added to half. By value: through memory it would take three times as long.
 template <class V> MYTORCH_INLINE auto sum_of(V v) {
     using T = std::remove_reference_t<decltype(v[0] + 0)>;
-    T whole[sizeof(V) / sizeof(T)];
-    std::memcpy(whole, &v, sizeof(v));
-    return sum_of<T>(whole);
+    if constexpr (sizeof(V) == 2 * sizeof(T)) {
+        return v[0] + v[1];
+    } else {
+        typedef T Half __attribute__((vector_size(sizeof(V) / 2)));
+        Half halves[2];
+        std::memcpy(halves, &v, sizeof(v));
+        return sum_of(halves[0] + halves[1]);
+    }
 }
 
 #if defined(__clang__)
@@ -153,6 +157,16 @@ template <class V> MYTORCH_INLINE V wrapping_difference(V a, V b) {
     return bits_as<V>(bits_as<U>(a) - bits_as<U>(b));
 }
 
+// Whether a comparison holds anywhere.
+template <class V> MYTORCH_INLINE bool any(V mask) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#else
+    const V none{};
+    return std::memcmp(&mask, &none, sizeof(mask)) != 0;
+#endif
+}
+
 template <class T> MYTORCH_INLINE Vec<T> absolute(Vec<T> v) {
     return bits_as<Vec<T>>(bits_as<Mask<T>>(v) & std::numeric_limits<typename Vectors<T>::Scalar>::max());
 }
@@ -172,7 +186,7 @@ template <> struct ExpConstants<float> {
     static constexpr float log2e = 1.44269504088896341f;
     static constexpr float ln2_high = 0.693359375f;
     static constexpr float ln2_low = -2.12194440e-4f;
-    static constexpr float lowest = -104.0f, highest = 88.8f;
+    static constexpr float lowest = -104.0f, low = -86.6f, highest = 88.8f;
     static constexpr int mantissa = 23, bias = 127;
 };
 template <> struct ExpConstants<double> {
@@ -180,18 +194,19 @@ template <> struct ExpConstants<double> {
     static constexpr double log2e = 1.4426950408889634074;
     static constexpr double ln2_high = 6.93145751953125e-1;
     static constexpr double ln2_low = 1.42860682030941723212e-6;
-    static constexpr double lowest = -746.0, highest = 709.9;
+    static constexpr double lowest = -746.0, low = -707.6, highest = 709.9;
     static constexpr int mantissa = 52, bias = 1023;
 };
 
-// exp(x): n = round(x / ln 2), exp(x - n ln 2) by its Taylor polynomial (|r| <= 0.35), times 2^n in two factors, so that results
-// below the smallest normal number and above half the largest come out right. NaN passes. Error below 2 ulp.
-template <class T> MYTORCH_INLINE Vec<T> exp(Vec<T> x) {
+template <class T> struct Power {
+    Vec<T> p;  // e^r - LESS
+    Vec<T> n;
+    Mask<T> bits;  // of a number whose last bits are n
+};
+
+// x = n ln 2 + r with |r| <= 0.35; e^r by its Taylor polynomial, or e^r - 1.
+template <class T, int LESS = 0> MYTORCH_INLINE Power<T> split_power(Vec<T> x) {
     using C = ExpConstants<T>;
-    using I = Mask<T>;
-    using S = typename Vectors<T>::Scalar;
-    x = x < C::lowest ? Vec<T>{} + C::lowest : x;
-    x = x > C::highest ? Vec<T>{} + C::highest : x;
     const Vec<T> shifted = x * C::log2e + C::magic;
     const Vec<T> n = shifted - C::magic;
     Vec<T> r = x - n * C::ln2_high;
@@ -214,12 +229,61 @@ template <class T> MYTORCH_INLINE Vec<T> exp(Vec<T> x) {
     p = p * r + T(1.0 / 6);
     p = p * r + T(0.5);
     p = p * r + T(1);
-    p = p * r + T(1);
-    const I exponent = bits_as<I>(shifted) - bits_as<I>(Vec<T>{} + C::magic);
-    const I half = exponent >> S(1);
-    const I rest = exponent - half;
-    p = p * bits_as<Vec<T>>((half + S(C::bias)) << S(C::mantissa));
-    return p * bits_as<Vec<T>>((rest + S(C::bias)) << S(C::mantissa));
+    p = LESS == 0 ? p * r + T(1) : p * r;
+    return {p, n, bits_as<Mask<T>>(shifted)};
+}
+
+// 2^(n + more), where that is a normal number.
+template <class T> MYTORCH_INLINE Vec<T> scale(Mask<T> bits, int more = 0) {
+    using C = ExpConstants<T>;
+    using S = typename Vectors<T>::Scalar;
+    return bits_as<Vec<T>>((bits + S(C::bias + more)) << S(C::mantissa));  // of the bits above n nothing stays
+}
+
+// e^x where some results are below the normal numbers: those are put together from integers, because processors make a long detour
+// wherever an operation gives one.
+template <class T> __attribute__((noinline)) Vec<T> exp_of_low(Vec<T> x) {
+    using C = ExpConstants<T>;
+    using I = Mask<T>;
+    using S = typename Vectors<T>::Scalar;
+    constexpr T least_exponent = 2 - C::bias;
+    x = x < C::lowest ? Vec<T>{} + C::lowest : x;
+    const Power<T> power = split_power<T>(x);
+    const I low = power.n < least_exponent;
+    const I bits = low ? bits_as<I>(Vec<T>{} + (C::magic + least_exponent)) : power.bits;
+    const Vec<T> y = (power.p + power.p) * scale<T>(bits, -1);
+    const I digits = __builtin_convertvector(low ? power.p * (T(2) / std::numeric_limits<T>::epsilon()) : Vec<T>{}, I);
+    const I shift = low ? bits - power.bits : I{} + S(1);
+    return low ? bits_as<Vec<T>>((digits + ((I{} + S(1)) << (shift - S(1)))) >> shift) : y;
+}
+
+// e^x. NaN passes. Error below 2 ulp.
+template <class T> MYTORCH_INLINE Vec<T> exp(Vec<T> x) {
+    using C = ExpConstants<T>;
+    x = x > C::highest ? Vec<T>{} + C::highest : x;
+    if (any(x < C::low)) {
+        return exp_of_low<T>(x);
+    }
+    const Power<T> power = split_power<T>(x);
+    return (power.p + power.p) * scale<T>(power.bits, -1);  // twice p: float32 has no 2^128
+}
+
+// e^x for x <= 0, and 0 where that is below the normal numbers.
+template <class T> MYTORCH_INLINE Vec<T> decay(Vec<T> x) {
+    const Mask<T> gone = x < T(sizeof(T) == 4 ? -87.3 : -708.3);
+    const Power<T> power = split_power<T>(gone ? Vec<T>{} : x);
+    return gone ? Vec<T>{} : power.p * scale<T>(power.bits);
+}
+
+// 1 / x for x from 1 to 2^120, to the last bit or the one before: an estimate and a step of Newton's method, where dividing takes longer.
+template <class T> MYTORCH_INLINE Vec<T> inverse(Vec<T> x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+        const Vec<T> y = (Vec<T>)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
+        return y + y * (T(1) - x * y);
+    }
+#endif
+    return T(1) / x;
 }
 
 // log(x) for x > 0: mantissa m in [sqrt(1/2), sqrt(2)), atanh series in s = (m - 1) / (m + 1): log m = 2 (s + s^3/3 + s^5/5 + ...).
@@ -260,32 +324,26 @@ template <class T> MYTORCH_INLINE Vec<T> log(Vec<T> x) {
     return (x < T(0)) | (x != x) ? Vec<T>{} + std::numeric_limits<T>::quiet_NaN() : y;
 }
 
-template <class T> MYTORCH_INLINE Vec<T> sigmoid(Vec<T> x) { return T(1) / (exp<T>(-x) + T(1)); }
+// 1 / (1 + e^-x), from e^-|x|, which cannot overflow. Close to 1 it is right to the last bit, as gates that let all pass want it.
+template <class T> MYTORCH_INLINE Vec<T> sigmoid(Vec<T> x) {
+    const Vec<T> e = decay<T>(-absolute<T>(x));
+    const Vec<T> y = e * inverse<T>(e + T(1));
+    return x < T(0) ? y : T(1) - y;
+}
 
-// tanh(x): odd; for |x| below 0.625 a polynomial in x^2 (Cephes), else 1 - 2 / (exp(2|x|) + 1).
+// tanh(x): odd; of |x|, with e = e^(-2|x|), (1 - e) / (1 + e) where that is small, from e - 1, which keeps the digits of small x (of
+// e^r = 1 + q only q is computed), else 1 - 2 e / (1 + e), which is right to the last bit close to 1.
 template <class T> MYTORCH_INLINE Vec<T> tanh(Vec<T> x) {
-    const Vec<T> size = absolute<T>(x);
-    const Vec<T> far = T(1) - T(2) / (exp<T>(size + size) + T(1));
-    const Vec<T> z = x * x;
-    Vec<T> near;
-    if constexpr (sizeof(T) == 4) {
-        Vec<T> p = Vec<T>{} - 5.70498872745e-3f;
-        p = p * z + 2.06390887954e-2f;
-        p = p * z - 5.37397155531e-2f;
-        p = p * z + 1.33314422036e-1f;
-        p = p * z - 3.33332819422e-1f;
-        near = p * z * x + x;
-    } else {
-        Vec<T> p = Vec<T>{} - 9.64399179425052238628e-1;
-        p = p * z - 9.92877231001918586564e1;
-        p = p * z - 1.61468768441708447952e3;
-        Vec<T> q = z + 1.12811678491632931402e2;
-        q = q * z + 2.23548839060100448583e3;
-        q = q * z + 4.84406305325125486048e3;
-        near = x + x * z * (p / q);
-    }
+    using C = ExpConstants<T>;
+    Vec<T> y = absolute<T>(x) * T(-2);
+    y = y < C::low ? Vec<T>{} + C::low : y;
+    const Power<T> power = split_power<T, 1>(y);
+    const Vec<T> factor = scale<T>(power.bits);
+    const Vec<T> less = power.p * factor + (factor - T(1));
+    const Vec<T> over = inverse<T>(less + T(2));
+    const Vec<T> size = y < T(-1) ? T(1) - T(2) * (power.p * factor + factor) * over : -less * over;
     const Mask<T> sign = bits_as<Mask<T>>(x) & std::numeric_limits<typename Vectors<T>::Scalar>::min();
-    return size < T(0.625) ? near : bits_as<Vec<T>>(bits_as<Mask<T>>(far) | sign);
+    return bits_as<Vec<T>>(bits_as<Mask<T>>(size) | sign);
 }
 
 }  // namespace MYTORCH_ISA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -279,7 +280,7 @@ class Function(metaclass=_FunctionMeta):
                 bump(y)
             return tuple(outputs) if isinstance(output, tuple) else outputs[0], node
         node.take_notes()
-        node.remember_line()
+        node.remember_line(sys._getframe(1))
         node.shape = None
         node.dtype = None
         node.outputs = [(y._array.shape, y._array.dtype) if isinstance(y, TensorBase) else ((), None) for y in outputs]

@@ -147,9 +147,10 @@ class saved_tensors_hooks(Mode):  # noqa: N801 - torch's name
         count = len(node.saved) - 2 - node.op.output_count
         places = {}
         for i, value in enumerate(node.saved[:-2]):
-            tensor = inputs[i] if i < count else outputs[i - count]
-            if type(value) is ndarray and isinstance(tensor, TensorBase):
-                places[i] = tensor if tensor._array is value else engine_state.wrap(value)
+            hidden = i >= count + len(outputs)  # an array that the operation keeps for its formulas
+            tensor = None if hidden else inputs[i] if i < count else outputs[i - count]
+            if type(value) is ndarray and (hidden or isinstance(tensor, TensorBase)):
+                places[i] = tensor if tensor is not None and tensor._array is value else engine_state.wrap(value)
         if places:
             _pack_places(node, places, self.pack_hook, self.unpack_hook)
 

@@ -119,7 +119,7 @@ def memory() -> tuple[int, int, int]:
 
 
 def instruction_set() -> str:
-    """The build of the kernels that runs here, 'avx512', 'avx2' or 'baseline'; '' without the extension."""
+    """The build of the kernels that runs here, 'amx', 'avx512', 'avx2' or 'baseline'; '' without the extension."""
     if _extension is None:
         return ""
     from mytorch.backends.native.extension import K
@@ -127,12 +127,26 @@ def instruction_set() -> str:
 
 
 def _with_override(reference: Callable[P, R], override: Callable[P, R]) -> Callable[P, R]:
+    code = getattr(reference, "__code__", None)
+    if code is not None and code.co_argcount == 2 and not code.co_kwonlyargcount and not code.co_flags & _ANY_NUMBER:
+        return _with_override_of_two(reference, override)
+
     @functools.wraps(reference)
     def ask_override_first(*args: P.args, **kwargs: P.kwargs) -> R:
         y = override(*args, **kwargs)
         return reference(*args, **kwargs) if y is NotImplemented else y
 
     return ask_override_first
+
+
+def _with_override_of_two(reference: Callable[P, R], override: Callable[P, R]) -> Callable[P, R]:
+    """The same for a function of two arrays, the most frequent kind: Python passes two arguments in half the time of `*args`."""
+    @functools.wraps(reference)
+    def ask_override_first(a: Any, b: Any) -> R:
+        y = override(a, b)  # type: ignore[call-arg]
+        return reference(a, b) if y is NotImplemented else y  # type: ignore[call-arg]
+
+    return ask_override_first  # type: ignore[return-value]
 
 
 def _load(choice: str) -> tuple[dict[str, Callable[..., Any]], tuple[bool, str], Any]:
@@ -163,6 +177,7 @@ def _explain(error: ImportError) -> str:
     return str(error)
 
 
+_ANY_NUMBER = 0x0c  # the flags of a function with *args or **kwargs
 MOST_THREADS = 256  # as many as csrc/threads.cpp has room for
 _threads = 0  # what a user set where there is no extension; 0: nothing
 _overrides, _status, _extension = _load(os.environ.get("MYTORCH_BACKEND", ""))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mytorch import dtypes
+from mytorch.engine_state import get_mode
+from mytorch.inplace import bump
 from mytorch.nn import init
 from mytorch.nn.module import Module
 from mytorch.nn.parameter import Parameter
@@ -84,6 +88,15 @@ class _NormBase(Module):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
 
 
+def _count(batches: Tensor) -> None:
+    """batches += 1, without a look at what only tensors with gradients and modes need."""
+    if get_mode() is None and type(batches._array) is np.ndarray:
+        np.add(batches._array, 1, out=batches._array)
+        bump(batches)
+    else:
+        batches.add_(1)
+
+
 class _BatchNorm(_NormBase):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:
@@ -94,12 +107,18 @@ class _BatchNorm(_NormBase):
         momentum = 0.0 if self.momentum is None else self.momentum
         tracking = self.training and self.track_running_stats
         if tracking and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            _count(self.num_batches_tracked)
             if self.momentum is None:  # the plain average over all batches seen
                 momentum = 1.0 / float(self.num_batches_tracked)
-        by_batch = self.training or (self.running_mean is None and self.running_var is None)
-        running = (self.running_mean, self.running_var) if not self.training or self.track_running_stats else (None, None)
-        return batch_norm(input, *running, self.weight, self.bias, by_batch, momentum, self.eps)
+        own, buffers = self._parameters, self._buffers
+        try:  # as in Linear: the tables answer sooner than `self.weight`
+            weight, bias, mean, var = own["weight"], own["bias"], buffers["running_mean"], buffers["running_var"]
+        except KeyError:  # computed from others: parametrizations
+            weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
+        by_batch = self.training or (mean is None and var is None)
+        if self.training and not self.track_running_stats:
+            mean = var = None
+        return batch_norm(input, mean, var, weight, bias, by_batch, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

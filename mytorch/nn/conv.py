@@ -127,7 +127,12 @@ class _Conv(_ConvNd):
         return convolve(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        return self._conv_forward(input, self.weight, self.bias)
+        own: dict[str, Any] = self._parameters
+        try:  # as in Linear: the table answers sooner than `self.weight`
+            weight, bias = own["weight"], own["bias"]
+        except KeyError:  # computed from others: parametrizations, weight_norm
+            weight, bias = self.weight, self.bias
+        return self._conv_forward(input, weight, bias)
 
 
 class Conv1d(_Conv):

@@ -110,7 +110,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooked or module_hooks.any_global:
             return module_hooks.call(self, args, kwargs)
-        return self.forward(*args, **kwargs)
+        return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
 
     _call_impl = __call__
 

@@ -371,29 +371,41 @@ sigmoid = unary("sigmoid", kernel(sf.sigmoid), _sigmoid_gradient, "1 / (1 + e^-x
 
 
 def _relu(x: Any) -> Any:
+    if x.dtype is FLOAT32:
+        return np.maximum(x, _ZERO, out=...)
     if x.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
     if x.dtype.kind == "c":
         raise NotImplementedError("clamp is not supported for complex types")
-    return np.maximum(x, _ZERO if x.dtype is FLOAT32 else x.dtype.type(0), out=...)
+    return np.maximum(x, x.dtype.type(0), out=...)
 
 
 @kernel
 def relu_grad(g: Any, y: Any) -> Any:
     """g where y is not 0 or less: also where it is NaN."""
+    if g.dtype is FLOAT32 is y.dtype and g.size < _FEW:
+        d = g.copy()
+        d[np.less_equal(y, _ZERO, out=...)] = 0
+        return d
     return kept(g, ~(y <= 0))
 
 
 def _relu_gradient(g: Any, y: Any) -> Any:
-    if type(g) is ndarray and g.dtype is FLOAT32 is y.dtype and g.size < _FEW:
-        d = g.copy()
-        d[np.less_equal(y, _ZERO, out=...)] = 0
-        return d
-    return relu_grad(g, y) if type(g) is ndarray is type(y) and g.dtype.kind == "f" and g.size >= MANY else kept_op(g, ~(y <= 0))
+    return relu_grad(g, y) if type(g) is ndarray is type(y) and g.dtype.kind == "f" else kept_op(g, ~(y <= 0))
 
 
 relu = unary("relu", kernel(_relu, name="relu"), _relu_gradient,
              "max(x, 0); NaN stays NaN. Derivative: g where x > 0, and where x is NaN.")
+
+
+@kernel
+def relu_grad_over(g: Any, y: Any) -> Any:
+    """`relu_grad`, written over g."""
+    g[y <= 0] = 0
+    return g
+
+
+relu.op.over = relu_grad_over
 erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
             "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float", careful=refusing("c", sf.erf, "erf_vml_cpu"))
 erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),

@@ -74,11 +74,16 @@ def promoted(function: Callable[..., Any], operands: Sequence[Any], rule: str = 
 
 def widened(x: ndarray[Any, Any]) -> ndarray[Any, Any]:
     """float32 values of a float16 or bfloat16 array; any other array as it is."""
-    return cast(x, FLOAT32) if x.dtype in (FLOAT16, BFLOAT16_NP) else x
+    kind = x.dtype
+    if kind is FLOAT32 or kind is FLOAT64:  # the usual answer first: comparing with a structured dtype takes as long as a small operation
+        return x
+    return cast(x, FLOAT32) if kind in (FLOAT16, BFLOAT16_NP) else x
 
 
 def narrowed(y: Any, like: np.dtype[Any]) -> Any:
     """The end of what `widened` begins: rounded once to the dtype of the input."""
+    if like is FLOAT32 or like is FLOAT64:
+        return y
     return cast(np.asarray(y), like) if like in (FLOAT16, BFLOAT16_NP) else y
 
 

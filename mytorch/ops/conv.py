@@ -199,8 +199,13 @@ _transposed_op: Op = Op(
 # ---- the door -----------------------------------------------------------------------------------------------------------------
 
 
+_INT = frozenset({int})
+
+
 def _ints(function: str, name: str, value: Any, dims: int) -> Ints:
     """One int for all spatial dimensions, or one per dimension."""
+    if type(value) is tuple and len(value) == dims and _INT.issuperset(map(type, value)):
+        return value  # as layers give it
     values = value if isinstance(value, (tuple, list)) else (value,)
     if not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
         raise TypeError(f"{function}(): argument '{name}' must be an int or a tuple of {dims} ints, not {value!r}")
@@ -214,9 +219,10 @@ def _ints(function: str, name: str, value: Any, dims: int) -> Ints:
 
 def _check(function: str, x: Any, weight: Any, bias: Any, dims: int, groups: int) -> None:
     """What both directions ask of their tensors, and groups."""
-    for place, (name, value) in enumerate((("input", x), ("weight", weight), ("bias", bias)), 1):
-        if not isinstance(value, TensorBase) and not (name == "bias" and value is None):
-            raise errors.type_error(function, name, place, "Tensor", value)
+    if not (isinstance(x, TensorBase) and isinstance(weight, TensorBase) and (bias is None or isinstance(bias, TensorBase))):
+        for place, (name, value) in enumerate((("input", x), ("weight", weight), ("bias", bias)), 1):
+            if not isinstance(value, TensorBase) and not (name == "bias" and value is None):
+                raise errors.type_error(function, name, place, "Tensor", value)
     ndim, shape = x._array.ndim, list(weight._array.shape)
     if ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {function}, "
@@ -270,6 +276,13 @@ def _x_text(sizes: Sequence[int]) -> str:
     return f"({' x '.join(str(n) for n in sizes)})"
 
 
+def _too_small(size: Ints, padding: Ints, dilation: Ints, kernel_size: Ints) -> RuntimeError:
+    padded = [n + 2 * p for n, p in zip(size, padding)]
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel_size)]
+    return RuntimeError(f"Calculated padded input size per channel: {_x_text(padded)}. Kernel size: {_x_text(reach)}. "
+                        "Kernel size can't be greater than actual input size")
+
+
 def _named_padding(x: Any, padding: str, kernel_size: Ints, stride: Ints, dilation: Ints) -> tuple[Any, Ints]:
     """The padding in numbers for 'valid' and 'same'; an odd total is evened out by a zero after the input."""
     if padding == "valid":
@@ -303,11 +316,9 @@ def _conv(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any,
                            f"{wshape[1] * groups} channels, but got {shape[1]} channels instead")
     _check_bias(bias, wshape[0], weight, "")
     _check_kernel(wshape)
-    padded = tuple(n + 2 * p for n, p in zip(x._array.shape[2:], padding))
-    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, wshape[2:]))
-    if any(n < r for n, r in zip(padded, reach)):
-        raise RuntimeError(f"Calculated padded input size per channel: {_x_text(padded)}. Kernel size: {_x_text(reach)}. "
-                           "Kernel size can't be greater than actual input size")
+    for n, p, d, k in zip(x._array.shape[2:], padding, dilation, wshape[2:]):
+        if n + 2 * p < d * (k - 1) + 1:
+            raise _too_small(x._array.shape[2:], padding, dilation, wshape[2:])
     y = apply(convolution_op, (x, weight, bias), {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups})
     return squeeze(y, 0) if unbatched else y
 

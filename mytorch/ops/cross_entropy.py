@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from mytorch import dtypes, errors
 from mytorch.backends import kernel
@@ -17,6 +18,8 @@ from mytorch.ops.softmax import largest, log_softmax, log_softmax_op, total
 from mytorch.ops.sums import sum_op
 
 __mytorch__ = True
+
+_INT64 = np.dtype(np.int64)
 
 # ---- what the losses share ----------------------------------------------------------------------------------------------------
 
@@ -194,14 +197,12 @@ def cross_entropy_backward(g: Any, p: Any, target: Any, weight: Any, *, shape: t
 _gradient_op = Op("cross_entropy_loss_backward", cross_entropy_backward, None, None, None, None)
 
 
-def _cross_entropy_formula(g: Any, target: Any, weight: Any, p: Any, x_shape: tuple[int, ...], ignore_index: int, reduction: str,
-                           label_smoothing: float) -> Any:
-    return _gradient_op(g[0], p, target, weight, shape=x_shape, ignore_index=ignore_index, reduction=reduction,
-                        label_smoothing=label_smoothing)
+def _cross_entropy_formula(g: Any, target: Any, weight: Any, p: Any, x_shape: tuple[int, ...], meta: dict[str, Any]) -> Any:
+    backward: Any = _gradient_op.kernel if type(p) is ndarray else _gradient_op
+    return backward(g, p, target, weight, shape=x_shape, **meta)
 
 
-def _cross_entropy_composite(x: Any, target: Any, weight: Any, y: Any, p: Any, ignore_index: int, reduction: str,
-                             label_smoothing: float) -> Any:
+def _cross_entropy_composite(x: Any, target: Any, weight: Any, y: Any, ignore_index: int, reduction: str, label_smoothing: float) -> Any:
     """The same as a composition of operations: the fused kernel's oracle, and what its own derivative is taken of."""
     logp = log_softmax_op(x, dim=min(1, len(shape_of(x)) - 1))
     nll = nll_op(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
@@ -228,7 +229,7 @@ def _over_classes(logp: Any, weight: Any) -> Any:
     return sum_op(logp, dim=(axis,), keepdim=False)
 
 
-cross_entropy_op = Op("cross_entropy_loss", cross_entropy_forward, _cross_entropy_formula, None, None, outputs="y p",
+cross_entropy_op = Op("cross_entropy_loss", cross_entropy_forward, _cross_entropy_formula, None, None, kept="p",
                       composite=_cross_entropy_composite)
 
 # ---- the public functions -----------------------------------------------------------------------------------------------------
@@ -249,6 +250,8 @@ def _check_target(x: Any, target: Any, weight: Any) -> None:
     """What torch requires of class indices: their dtype and shape."""
     shape, wanted = x._array.shape, target._array.shape
     kind = target._array.dtype
+    if weight is None and len(shape) == 2 and shape[:1] == wanted and kind is _INT64:
+        return  # the usual case, without further questions
     if kind != np.int64 and kind != np.uint8:
         raise RuntimeError("expected target dtype to be Long or Byte, but got "
                            f"{dtypes.legacy_name(dtypes.from_numpy_dtype(kind))}")
@@ -311,8 +314,10 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     """
     if size_average is not None or reduce is not None or reduction not in ("mean", "sum", "none"):
         reduction = chosen_reduction(reduction, size_average, reduce)
-    check_tensors("cross_entropy_loss", input=input, target=target)
-    errors.require_int("cross_entropy_loss", "ignore_index", 5, ignore_index)
+    if not (isinstance(input, TensorBase) and isinstance(target, TensorBase)):
+        check_tensors("cross_entropy_loss", input=input, target=target)
+    if type(ignore_index) is not int:
+        errors.require_int("cross_entropy_loss", "ignore_index", 5, ignore_index)
     if get_casting() is not None:
         input, target, weight = in_float32(input, target, weight)  # noqa: A001
     if not 0 <= label_smoothing <= 1:
@@ -326,9 +331,8 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     _check_target(input, target, weight)
     if input._array.dtype.kind not in "fV":
         log_softmax(input, 0)  # raises: there is no softmax of integers
-    y, _ = apply(cross_entropy_op, (input, target, weight),
+    return apply(cross_entropy_op, (input, target, weight),
                  {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": label_smoothing})
-    return y
 
 
 def _of_probabilities(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float) -> Any:

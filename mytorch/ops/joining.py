@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes, engine_state, errors
-from mytorch.backends import empty
+from mytorch.backends import empty, kernel
 from mytorch.dtypes import promote_types
 from mytorch.ops.common import Op, TensorBase, apply, cast, put_out, require_tensor, wrap_dim
 from mytorch.ops.layout import images_or_row_major, row_major
@@ -26,7 +26,13 @@ def _cat(*xs: Any, dim: int) -> Any:
         for x in xs[1:]:
             common = promote_types(common, from_numpy_dtype(x.dtype))
         xs = tuple(x if x.dtype == common.np else cast(x, common.np) for x in xs)
-    if first.kind == "f" and all(x.flags.c_contiguous for x in xs):
+    return joined(xs, dim=dim)
+
+
+@kernel
+def joined(xs: tuple[Any, ...], *, dim: int) -> Any:
+    """Arrays of one dtype, one behind the other along a dimension."""
+    if xs[0].dtype.kind == "f" and all(x.flags.c_contiguous for x in xs):
         shape = list(xs[0].shape)
         shape[dim] = sum(x.shape[dim] for x in xs)
         return np.concatenate(xs, axis=dim, out=empty(tuple(shape), xs[0].dtype))

@@ -30,7 +30,7 @@ from mytorch.ops.common import (
 from mytorch.ops.former_calls import takes_former_calls
 from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import no_gradient
-from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
+from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, unsqueeze
 
 __mytorch__ = True
 
@@ -371,14 +371,20 @@ def linear(x: Any, weight: Any, bias: Any) -> Any:
     return narrowed(y.reshape(*x.shape[:-1], weight.shape[0]), x.dtype)
 
 
+def _linear_input(g: Any, weight: Any) -> Any:
+    return matmul(g, weight) if type(g) is np.ndarray else g @ weight
+
+
 def _linear_weight(g: Any, x: Any) -> Any:
+    if type(g) is np.ndarray and g.ndim == 2:
+        return matmul(g.T, x)
     g_shape, x_shape = shape_of(g), shape_of(x)
     rows = math.prod(x_shape[:-1])
     return product(g.reshape(rows, g_shape[-1]).mT, x.reshape(rows, x_shape[-1]))
 
 
-_linear_op = Op("addmm", linear, lambda g, weight: product(g, weight), lambda g, x: _linear_weight(g, x),
-                lambda g, bias_shape: sum_to(g, shape=bias_shape), inputs="x weight bias").variant("linear")
+_linear_op = Op("addmm", linear, _linear_input, _linear_weight, lambda g: g,  # the engine sums what was broadcast, here the bias
+                inputs="x weight bias").variant("linear")
 _linear_plain_op = _linear_op.variant("linear_plain")
 
 
@@ -390,8 +396,9 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: 
     Raises:
         RuntimeError: if the feature sizes or dtypes differ.
     """
-    require_tensor("linear", input)
-    require_tensor("linear", weight, "weight", 2)
+    if not isinstance(input, TensorBase) or not isinstance(weight, TensorBase):
+        require_tensor("linear", input)
+        require_tensor("linear", weight, "weight", 2)
     if get_casting() is not None:
         input, weight, bias = lowered(input, weight, bias)  # noqa: A001
     x, w = input._array, weight._array

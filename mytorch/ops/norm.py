@@ -116,7 +116,9 @@ def check_dtypes(function: str, x: Any, *parameters: Any) -> None:
     if kind.kind not in "fV":
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.legacy_name(x.dtype)}': convert with .float()")
     for p in parameters:
-        if p is not None and p._array.dtype != kind and not (kind in (FLOAT16, BFLOAT16_NP) and p._array.dtype == FLOAT32):
+        if p is None or p._array.dtype is kind:
+            continue
+        if p._array.dtype != kind and not (kind in (FLOAT16, BFLOAT16_NP) and p._array.dtype == FLOAT32):
             raise RuntimeError(f"{function}: mixed dtype (CPU): all inputs must share same datatype: input has {x.dtype}, "
                                f"a parameter or buffer {p.dtype}; convert one with .to()")
 
@@ -133,6 +135,13 @@ def _update_running(running: Any, now: Any, momentum: float, factor: float = 1.0
             copy_(running, running * (1 - momentum) + (now.mean(0) if over_samples else now) * (momentum * factor))
         return
     array, values = running._array, now._array.mean(axis=0) if over_samples else now._array
+    if array.dtype == FLOAT32 == values.dtype and not over_samples:  # without four temporary arrays and as many looks at types
+        array *= 1 - momentum
+        change = values * factor
+        change *= momentum
+        array += change
+        bump(running)
+        return
     array[...] = cast(np.asarray((1 - momentum) * widened(array) + momentum * (values * factor)), array.dtype)
     bump(running)
 
@@ -171,13 +180,14 @@ def batch_norm_parts(x: Any, running_mean: Any, running_var: Any, weight: Any, b
                      eps: float) -> tuple[Any, Any, Any]:
     """y, and the mean and the variance that normalised it."""
     channels = x._array.shape[1]
-    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
-    for name, p in given.items():
-        if p is not None and p._array.shape != (channels,):
+    wanted = (channels,)
+    for name, p in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if p is None:
+            if not training and name.startswith("running"):
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+        elif p._array.shape != wanted:
             raise RuntimeError(f"{name} should contain {channels} elements not {p._array.size}")
-        if p is None and not training and name.startswith("running"):
-            raise RuntimeError(f"{name} must be defined in evaluation mode")
-    check_dtypes("batch_norm", x, *given.values())
+    check_dtypes("batch_norm", x, running_mean, running_var, weight, bias)
     running = (None, None) if training else (running_mean, running_var)  # training writes to them: they must not be saved
     y, mean, var = apply(_batch_norm_op, (x, weight, bias, *running), {"training": training, "eps": eps})
     if training and x._array.size:

@@ -111,6 +111,12 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
     return run
 
 
+@kernel
+def add_to(total: Any, x: Any) -> Any:
+    """total + x, written over total: arrays of one shape."""
+    return np.add(total, x, out=total)
+
+
 def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] | None, doc: str, *, rule: str = "same",
           holomorphic: bool = True, careful: Callable[..., Any] | None = None) -> Any:
     """A pointwise function of one tensor, ready to be called on Tensors and, inside formulas, on arrays.

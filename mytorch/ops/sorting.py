@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes
+from mytorch.backends import kernel
 from mytorch.grad_mode import by_example
 from mytorch.ops import return_types
 from mytorch.ops.common import Op, TensorBase, apply, as_operand, cast, narrowed, put_out, require_tensor, result_dtype, widened
@@ -28,7 +29,9 @@ def _order(x: Any, dim: int, descending: bool) -> Any:
     return x.shape[dim] - 1 - np.flip(np.argsort(np.flip(x, dim), axis=dim, kind="stable"), dim)
 
 
-def _sort(x: Any, *, dim: int, descending: bool) -> tuple[Any, Any]:
+@kernel
+def sort_forward(x: Any, *, dim: int, descending: bool) -> tuple[Any, Any]:
+    """x in order along `dim`, and the indices that order it."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), np.int64)
     indices = _order(widened(x), dim, descending)
@@ -39,7 +42,7 @@ def _several_chosen(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int) ->
     return chosen_grad(g, indices, x_shape, dim, True)
 
 
-_sort_op = Op("sort", _sort, _several_chosen, outputs="values indices")
+_sort_op = Op("sort", sort_forward, _several_chosen, outputs="values indices")
 
 
 @numpy_names
@@ -70,7 +73,9 @@ def msort(input: Any, *, out: Any = None) -> Any:  # noqa: A002
     return y if out is None else put_out(y, out)
 
 
-def _topk(x: Any, *, k: int, dim: int, largest: bool) -> tuple[Any, Any]:
+@kernel
+def topk_forward(x: Any, *, k: int, dim: int, largest: bool) -> tuple[Any, Any]:
+    """The k largest (or smallest) along `dim`, in order, and their indices."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), np.int64)
     wide = widened(x)
@@ -84,7 +89,7 @@ def _topk(x: Any, *, k: int, dim: int, largest: bool) -> tuple[Any, Any]:
     return np.take_along_axis(x, indices, dim), indices
 
 
-_topk_op = Op("topk", _topk, _several_chosen, outputs="values indices")
+_topk_op = Op("topk", topk_forward, _several_chosen, outputs="values indices")
 
 
 @numpy_names

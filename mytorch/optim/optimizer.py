@@ -36,6 +36,7 @@ required = _Required()
 
 _global_pre_hooks: dict[int, Callable[..., Any]] = {}
 _global_post_hooks: dict[int, Callable[..., Any]] = {}
+_NO_HOOKS: dict[int, Callable[..., Any]] = {}
 
 
 def _add_hook(table: dict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:
@@ -64,7 +65,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(step)
     def hooked(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
-        own = getattr(self, "_optimizer_step_pre_hooks", {})  # a subclass around another optimizer may never have called __init__
+        own = self.__dict__.get("_optimizer_step_pre_hooks", _NO_HOOKS)  # a subclass around another optimizer may never have called __init__
         if own or _global_pre_hooks:
             for hook in (*_global_pre_hooks.values(), *own.values()):
                 result = hook(self, args, kwargs)
@@ -73,7 +74,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                         raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
                     args, kwargs = result
         loss = step(*args, **kwargs)
-        own = getattr(self, "_optimizer_step_post_hooks", {})
+        own = self.__dict__.get("_optimizer_step_post_hooks", _NO_HOOKS)
         if own or _global_post_hooks:
             for hook in (*own.values(), *_global_post_hooks.values()):
                 hook(self, args, kwargs)
@@ -144,7 +145,7 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             for p in group["params"]:
-                grad = p.grad
+                grad = p._grad
                 if grad is not None:
                     self._step_parameter(p, grad._array, group)
         return loss
@@ -153,7 +154,7 @@ class Optimizer:
 
     def _step_parameter(self, p: Tensor, grad: Array, group: Group) -> None:
         param = p._array
-        tensors = self.state.get(p)
+        tensors = self.state.get(p) if self.state else None
         state = {name: tensor._array for name, tensor in tensors.items() if tensor is not None} if tensors else {}
         known = len(state)
         if param.dtype.kind == "f" and param.dtype.itemsize > 2:
@@ -365,11 +366,9 @@ class Optimizer:
 
 def clear_grad(p: Tensor, set_to_none: bool) -> None:
     """Drop a parameter's gradient, or set it to zero, cut off from the graph that made it."""
-    if p.grad is None:
-        return
     if set_to_none:
-        p.grad = None
-    else:
+        p._grad = None
+    elif p.grad is not None:
         p.grad = p.grad.detach()
         p.grad.zero_()
 

@@ -75,5 +75,6 @@ class SGD(Optimizer):
         first = momentum != 0 and "momentum_buffer" not in state
         if first:
             state["momentum_buffer"] = np.empty_like(param)
-        sgd_step(param, grad, state["momentum_buffer"] if momentum != 0 else None, as_number(group["lr"]), momentum,
+        lr = group["lr"]
+        sgd_step(param, grad, state["momentum_buffer"] if momentum != 0 else None, lr if type(lr) is float else as_number(lr), momentum,
                  group["dampening"], as_number(group["weight_decay"]), group["nesterov"], group["maximize"], first)

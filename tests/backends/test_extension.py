@@ -113,6 +113,31 @@ def test_memory_of_the_pool_is_used_again():
 
 
 @needs_native
+def test_empty_makes_arrays_of_any_size_and_refuses_what_is_no_shape():
+    from mytorch.backends.native.extension import Block, empty
+
+    for shape in ((), (0,), (3, 0, 2), (np.int64(5), 7), (300, 400)):
+        for kind in (np.float32, np.float64, np.bool_, [("bfloat16", np.uint16)]):
+            y = empty(shape, np.dtype(kind))
+            assert y.shape == shape and y.dtype == np.dtype(kind) and y.flags.c_contiguous and y.flags.writeable
+            assert isinstance(y.base, Block) == (y.nbytes >= 32768)
+    with pytest.raises(ValueError, match="negative"):
+        empty((-1, 2), np.dtype(np.float32))
+    with pytest.raises(ValueError, match="too big"):
+        empty((1 << 40, 1 << 40), np.dtype(np.float32))
+    with pytest.raises(TypeError):
+        empty((2.5,), np.dtype(np.float32))
+    with pytest.raises(TypeError, match="tuple"):
+        empty([2], np.dtype(np.float32))
+
+
+@needs_native
+def test_large_weights_begin_at_a_cache_line():
+    for tensor in (mytorch.empty(300, 401), mytorch.nn.Linear(401, 300).weight, mytorch.randn(300, 401)):
+        assert tensor.data_ptr() % 64 == 0
+
+
+@needs_native
 def test_threads_can_be_changed_and_are_bounded():
     from mytorch import _native
 

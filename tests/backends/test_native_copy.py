@@ -1,4 +1,4 @@
-"""Copies of transposed arrays: csrc/kernels/copy.cpp."""
+"""Copies of transposed arrays, and arrays joined: csrc/kernels/copy.cpp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mytorch.ops.elementwise  # noqa: F401 - registers the kernel
+import mytorch.ops.elementwise
+import mytorch.ops.joining  # noqa: F401 - both register kernels
 from tests.backends.agreement import check, declines, floats, needs_native, unaligned
 
 pytestmark = needs_native
@@ -54,3 +55,40 @@ def test_shapes_that_do_not_fit_are_refused():
     for wrong in (np.empty((6, 4), np.float32), np.empty((4, 6)), np.empty((6, 4), np.float32).T):
         with pytest.raises(ValueError, match="one shape"):
             K.copy(floats(6, 4).T, wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int32])
+@pytest.mark.parametrize("case", [((70, 90), 1, 3), ((16, 128, 128), 2, 3), ((4, 5, 600), 1, 2), ((70, 90), 0, 4), ((100_000,), 0, 2),
+                                  ((33, 1), 1, 40), ((3, 40_000), 1, 2), ((1, 1), 0, 2)])
+def test_joined(case, dtype):
+    shape, dim, count = case
+    xs = []
+    for i in range(count):
+        own = list(shape)
+        own[dim] += i % 3
+        xs.append((floats(*own, seed=i, edges=True) if dtype == np.float32 else np.arange(np.prod(own)).reshape(own)).astype(dtype))
+    check("joined", tuple(xs), dim=dim, bitwise=True)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.data())
+@settings(max_examples=40, deadline=None)
+def test_joined_along_any_dimension(shape, data):
+    dim = data.draw(st.integers(0, len(shape) - 1))
+    sizes = data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=4))
+    check("joined", tuple(floats(*shape[:dim], n, *shape[dim + 1:], seed=n) for n in sizes), dim=dim, bitwise=True)
+
+
+@pytest.mark.parametrize("xs", [(floats(80, 80), floats(80, 80).T), (floats(80, 80), unaligned(floats(80, 80))), (floats(4, 4), floats(0, 4)),
+                                (floats(80, 80).astype(np.float16),) * 2, (floats(80, 80).astype(np.complex64),) * 2],
+                         ids=["not in order", "unaligned", "empty", "2 bytes", "complex"])
+def test_joining_is_declined(xs):
+    declines("joined", xs, dim=0)
+
+
+def test_a_part_that_does_not_fit_is_refused():
+    from mytorch.backends.native.extension import K
+
+    x, y = floats(6, 4), np.empty((6, 9), np.float32)
+    for begin, outer in ((6, 6), (-1, 6), (0, 5), (0, 0)):
+        with pytest.raises(ValueError, match=r"fits|in order"):
+            K.put(x, y, outer, begin)

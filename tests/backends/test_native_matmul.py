@@ -70,7 +70,16 @@ def test_nan_and_infinity_go_where_they_belong():
     check("matmul", a, b, atol=1e-4)
 
 
-def test_declines_other_dtypes_and_small_products():
-    declines("matmul", floats(2, 3), floats(3, 2))
+@pytest.mark.parametrize("bias", [floats(1), floats(2, 3), floats(6)[::2]], ids=["one number", "a matrix", "strided"])
+def test_a_bias_of_another_form_is_left_to_the_reference(bias):
+    declines("linear", floats(2, 5), floats(3, 5), bias)
+
+
+def test_agrees_on_the_smallest_products():
+    check("matmul", floats(2, 3), floats(3, 2))
+    check("linear", floats(1, 2), floats(1, 2), None)
+
+
+def test_declines_other_dtypes():
     declines("matmul", np.ones((64, 64), np.int64), np.ones((64, 64), np.int64))
     declines("matmul", floats(64, 64).astype(">f4"), floats(64, 64).astype(">f4"))

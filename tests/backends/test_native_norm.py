@@ -108,8 +108,8 @@ def test_transposed_inputs_and_repeated_gradients():
     check("layer_norm_grad", np.broadcast_to(np.float32(1), x.shape), x, weight, mean, var, shape=(8,), eps=EPS, atol=1e-4)
 
 
-@pytest.mark.parametrize("x", [floats(2, 4), floats(64, 64).astype(np.float16), unaligned(floats(64, 64)), floats(0, 64)],
-                         ids=["small", "16 bits", "unaligned", "empty"])
+@pytest.mark.parametrize("x", [floats(64, 64).astype(np.float16), unaligned(floats(64, 64)), floats(0, 64)],
+                         ids=["16 bits", "unaligned", "empty"])
 def test_declined(x):
     declines("layer_norm_forward", x, None, None, shape=(x.shape[1],), eps=EPS)
     declines("rms_norm_forward", x, None, shape=(x.shape[1],), eps=EPS)

@@ -111,9 +111,9 @@ def test_wrong_class_is_refused(wrong):
         torch.nn.functional.cross_entropy(x, target)
 
 
-@pytest.mark.parametrize("x", [floats(32), floats(30, 400).astype(">f4"), floats(30, 400).T, floats(30, 400).astype(np.float16),
+@pytest.mark.parametrize("x", [floats(30, 400).astype(">f4"), floats(30, 400).T, floats(30, 400).astype(np.float16),
                                unaligned(floats(30, 400))],
-                         ids=["small", "big-endian", "transposed", "half", "unaligned"])
+                         ids=["big-endian", "transposed", "half", "unaligned"])
 def test_declined(x):
     for name in FORWARD:
         declines(name, x, dim=0)

@@ -75,6 +75,17 @@ def test_nan_and_infinity():
                          ids=["small", "integers", "transposed", "unaligned", "empty"])
 def test_declined(x):
     declines("reduce_sum", x, dim=(0,), keepdim=False)
+    declines("sum_to", x, shape=(1, x.shape[1]))
+
+
+@pytest.mark.parametrize("x", [floats(8, 8), floats(1, 3), floats(33, 1)], ids=["square", "row", "column"])
+def test_the_gradient_of_a_bias_agrees_at_any_size(x):
+    check("sum_to", x, shape=(x.shape[1],))
+
+
+@pytest.mark.parametrize("x", [np.ones((64, 64), np.int32), floats(64, 64).T, unaligned(floats(64, 64)), floats(0, 5000)],
+                         ids=["integers", "transposed", "unaligned", "empty"])
+def test_the_gradient_of_a_bias_declines(x):
     declines("sum_to", x, shape=(x.shape[1],))
 
 

@@ -1,7 +1,8 @@
-"""Copies of transposed arrays: csrc/kernels/copy.cpp."""
+"""Copies of transposed arrays, and arrays joined: csrc/kernels/copy.cpp."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mytorch.backends.native.extension import Array, K, empty
@@ -9,6 +10,7 @@ from mytorch.backends.native.extension import Array, K, empty
 __mytorch__ = True
 
 _SMALLEST = 1024  # elements; below, NumPy is as fast
+_SMALLEST_PART = 4096  # the same, of each array that is joined
 
 
 def contiguous(x: Array) -> Any:
@@ -19,4 +21,22 @@ def contiguous(x: Array) -> Any:
     return K.copy(x, empty(x.shape, kind))
 
 
-overrides = {"contiguous": contiguous}
+def joined(xs: tuple[Array, ...], *, dim: int) -> Any:
+    """Arrays of one type, of 4 or 8 bytes, one behind the other along a dimension."""
+    first = xs[0]
+    kind, shape = first.dtype, first.shape
+    if kind.itemsize not in (4, 8) or kind.kind not in "fiu" or not K.worth(first.size, _SMALLEST_PART):
+        return NotImplemented
+    if not all(x.dtype is kind and x.size and x.flags.c_contiguous for x in xs):
+        return NotImplemented
+    y = empty((*shape[:dim], sum([x.shape[dim] for x in xs]), *shape[dim + 1:]), kind)
+    outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1:])
+    begin = 0
+    for x in xs:
+        if K.put(x, y, outer, begin * inner) is NotImplemented:  # at an odd address
+            return NotImplemented
+        begin += x.shape[dim]
+    return y
+
+
+overrides = {"contiguous": contiguous, "joined": joined}

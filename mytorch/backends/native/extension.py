@@ -12,7 +12,7 @@ from mytorch.backends.native.signatures import differences
 
 __mytorch__ = True
 
-REVISION = 2  # of csrc/module.c: raised whenever a signature there changes
+REVISION = 3  # of csrc/module.c: raised whenever a signature there changes
 
 _lacking = differences(_native.signatures()) if hasattr(_native, "signatures") else ["signatures"]
 if _native.REVISION != REVISION or _lacking:
@@ -26,13 +26,12 @@ library_path = _native.__file__
 Block = _native.Block  # memory of the pool, which arrays are laid over
 set_num_threads, get_num_threads = _native.set_num_threads, _native.get_num_threads
 empty_cache, memory = _native.empty_cache, _native.memory
+empty = _native.empty
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
-
-_POOLED_FROM = 1 << 15  # bytes; smaller arrays malloc has at hand, and NumPy makes them in a tenth of the time
 
 
 class Kernels:
@@ -48,7 +47,7 @@ class Kernels:
         raise AttributeError(f"the extension has no kernel {name!r}: build it again, `pip install -e .`")
 
     def use(self, isa: str) -> None:
-        """Bind the kernels of `avx512`, `avx2` or `baseline`; '' means the best that this processor has.
+        """Bind the kernels of `amx`, `avx512`, `avx2` or `baseline`; '' means the best that this processor has.
 
         Raises:
             ValueError: if this processor or this build has no such instruction set.
@@ -66,16 +65,6 @@ try:
     K.use(os.environ.get("MYTORCH_ISA", ""))
 except ValueError as error:
     raise ImportError(str(error)) from None
-
-
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array with any contents, over memory of the pool if it is large."""
-    size = dtype.itemsize
-    for n in shape:
-        size *= n
-    if size < _POOLED_FROM:
-        return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, _native.Block(size))
 
 
 def dense(x: Array) -> Array:

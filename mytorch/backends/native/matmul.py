@@ -12,8 +12,6 @@ from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
 
 __mytorch__ = True
 
-_SMALLEST = 4096  # multiplications; below, NumPy's own call is as fast
-
 
 def _multiply(a: Array, b: Array, bias: Array | None, y: Array) -> Any:
     return K.matmul(a, b, bias, y) if y.dtype is FLOAT32 or y.dtype is FLOAT64 else product(a, b, bias, y)
@@ -22,11 +20,11 @@ def _multiply(a: Array, b: Array, bias: Array | None, y: Array) -> Any:
 def matmul(a: Array, b: Array) -> Any:
     """(*, m, k) @ (*, k, n) of float32, float64 or bfloat16 in any strides."""
     kind = a.dtype
+    if kind is FLOAT32 is b.dtype and a.ndim == 2 == b.ndim:  # the usual case, without further questions
+        return K.matmul(a, b, None, empty((a.shape[0], b.shape[1]), kind))
     if kind is not FLOAT32 and kind is not FLOAT64 and kind != BFLOAT16:
         return NotImplemented
     if b.dtype != kind or a.ndim < 2 or b.ndim < 2:
-        return NotImplemented
-    if not K.worth(a.size * b.shape[-1], _SMALLEST):
         return NotImplemented
     lead = a.shape[:-2]
     if b.ndim > 2 and b.shape[:-2] == lead and b.size and not any(b.strides[:-2]):  # one matrix, repeated by expand()
@@ -44,9 +42,11 @@ def matmul(a: Array, b: Array) -> Any:
 def linear(x: Array, weight: Array, bias: Array | None) -> Any:
     """x (*, in) @ weight (out, in)^T + bias (out)."""
     kind = x.dtype
-    if (kind is not FLOAT32 and kind is not FLOAT64 and kind != BFLOAT16) or not K.worth(x.size * len(weight), _SMALLEST):
+    if bias is not None and (bias.dtype is not kind or bias.shape != weight.shape[:1] or not bias.flags.c_contiguous):
         return NotImplemented
-    if weight.dtype != kind or (bias is not None and (bias.dtype != kind or not bias.flags.c_contiguous)):
+    if kind is FLOAT32 is weight.dtype and x.ndim == 2:
+        return K.matmul(x, weight.T, bias, empty((x.shape[0], weight.shape[0]), kind))
+    if (kind is not FLOAT32 and kind is not FLOAT64 and kind != BFLOAT16) or weight.dtype != kind:
         return NotImplemented
     if x.ndim == 2:
         return _multiply(x, weight.T, bias, empty((len(x), len(weight)), kind))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +17,14 @@ _HUGE = 1e30  # a number that float32 holds
 _SMALLEST = 8192  # elements: below, NumPy is done before a call pays; from here on the pool has the memory of results
 
 
-def _answers(x: Array) -> bool:
+def _answers(x: Array, at_least: int = _SMALLEST) -> bool:
     """Whether the extension maps this array: contiguous, of a type it knows, and large enough."""
-    return K.worth(x.size, _SMALLEST) and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous
+    return K.worth(x.size, at_least) and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous
 
 
-def _unary(name: str) -> Callable[[Array], Any]:
+def _unary(name: str, at_least: int = _SMALLEST) -> Callable[[Array], Any]:
     def override(x: Array) -> Any:
-        return getattr(K, name)(x, empty(x.shape, x.dtype)) if _answers(x) else NotImplemented
+        return getattr(K, name)(x, empty(x.shape, x.dtype)) if _answers(x, at_least) else NotImplemented
 
     return override
 
@@ -62,9 +62,12 @@ def _repeats(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 
 def _gradient(name: str) -> Callable[[Array, Array], Any]:
-    """The override of g times a slope: two arrays of one shape."""
+    """The override of g times a slope: two arrays of one shape, of any size, since NumPy makes several passes."""
     def override(g: Array, x: Array) -> Any:
-        if not _answers(g) or g.shape != x.shape or x.dtype is not g.dtype or not x.flags.c_contiguous:
+        kind = g.dtype
+        if x.dtype is not kind or (kind is not FLOAT32 and kind is not FLOAT64) or g.shape != x.shape:
+            return NotImplemented
+        if not g.flags.c_contiguous or not x.flags.c_contiguous:
             return NotImplemented
         return getattr(K, name)(g, x, empty(g.shape, g.dtype))
 
@@ -73,16 +76,30 @@ def _gradient(name: str) -> Callable[[Array, Array], Any]:
 
 def gelu_forward(x: Array, *, approximate: str) -> Any:
     """x times the normal distribution function at x, exact (float32) or by tanh."""
-    if not _answers(x):
+    if not _answers(x, 1):
         return NotImplemented
     return (K.gelu if approximate == "none" else K.gelu_tanh)(x, empty(x.shape, x.dtype))
 
 
 def gelu_grad(g: Array, x: Array, *, approximate: str) -> Any:
     """g times the slope of gelu."""
-    if not _answers(g) or g.shape != x.shape or x.dtype is not g.dtype or not x.flags.c_contiguous:
+    if not _answers(x, 1) or g.shape != x.shape or g.dtype is not x.dtype:
         return NotImplemented
-    return (K.gelu_grad if approximate == "none" else K.gelu_tanh_grad)(g, x, empty(g.shape, g.dtype))
+    return (K.gelu_grad if approximate == "none" else K.gelu_tanh_grad)(dense(g), x, empty(x.shape, x.dtype))
+
+
+def add_to(total: Array, x: Array) -> Any:
+    """total + x, written over total."""
+    if not _answers(total) or total.shape != x.shape or x.dtype is not total.dtype or not x.flags.c_contiguous:
+        return NotImplemented
+    return K.add(total, x, total)
+
+
+def relu_grad_over(g: Array, y: Array) -> Any:
+    """g where y is not 0 or less, written over g."""
+    if not _answers(g) or g.shape != y.shape or y.dtype is not g.dtype or not y.flags.c_contiguous:
+        return NotImplemented
+    return K.relu_grad(g, y, g)
 
 
 def kept(x: Array, mask: Array) -> Any:
@@ -97,9 +114,10 @@ def kept(x: Array, mask: Array) -> Any:
 
 
 overrides: dict[str, Callable[..., Any]] = {
-    **{name: _unary(name) for name in ("relu", "exp", "log", "tanh", "sigmoid", "silu", "square", "neg", "abs", "sqrt")},
+    **{name: _unary(name) for name in ("relu", "exp", "log", "tanh", "square", "neg", "abs", "sqrt")},
+    **{name: _unary(name, 1) for name in ("sigmoid", "silu")},  # of which NumPy makes several passes
     "add": _binary("add", "add_number"), "sub": _binary("sub", "number_sub"), "mul": _binary("mul", "mul_number"),
     "div": _binary("div", "number_div"), "maximum": _binary("maximum"), "minimum": _binary("minimum"),
     **{name: _gradient(name) for name in ("relu_grad", "tanh_grad", "sigmoid_grad", "silu_grad")},
-    "gelu_forward": gelu_forward, "gelu_grad": gelu_grad, "kept": kept,
+    "gelu_forward": gelu_forward, "gelu_grad": gelu_grad, "kept": kept, "add_to": add_to, "relu_grad_over": relu_grad_over,
 }

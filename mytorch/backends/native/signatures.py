@@ -71,6 +71,7 @@ SIGNATURES: dict[str, str] = {
     "neg": "rw",
     "number_div": "rfw",
     "number_sub": "rfw",
+    "put": "rwii",
     "radam_step": "wrwwffiffffi",
     "relu": "rw",
     "relu_grad": "rrw",
@@ -90,6 +91,7 @@ SIGNATURES: dict[str, str] = {
     "silu_grad": "rrw",
     "softmax": "riw",
     "softmax_grad": "rriw",
+    "sort": "rwwi",
     "sqrt": "rw",
     "square": "rw",
     "sub": "rrw",
@@ -98,6 +100,7 @@ SIGNATURES: dict[str, str] = {
     "take_rows": "rrw",
     "tanh": "rw",
     "tanh_grad": "rrw",
+    "topk": "rwwi",
     "where": "rrrw",
 }
 

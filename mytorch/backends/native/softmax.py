@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 __mytorch__ = True
 
-_SMALLEST = 256  # numbers: NumPy makes several passes, so that few suffice
 _INT64 = np.dtype(np.int64)
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
 
 def _answers(x: Array) -> bool:
-    return (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous and x.ndim > 0 and K.worth(x.size, _SMALLEST)
+    return (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous and x.ndim > 0  # any size pays: NumPy makes several passes
 
 
 def _forward(name: str) -> Callable[..., Any]:
@@ -51,9 +50,15 @@ def logsumexp_forward(x: Array, *, dim: Any, keepdim: bool) -> Any:
     return K.logsumexp(x, d, empty((*x.shape[:d], *((1,) if keepdim else ()), *x.shape[d + 1:]), x.dtype))
 
 
+def _plain(x: Array, target: Array, weight: Any, label_smoothing: float) -> bool:
+    """Whether the extension has this cross entropy: of a matrix, without weights and smoothing. Any size pays: NumPy makes a dozen passes."""
+    return (weight is None and not label_smoothing and x.ndim == 2 and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous
+            and (target.dtype is _INT64 or target.dtype == _INT64))
+
+
 def cross_entropy_forward(x: Array, target: Array, weight: Any, *, ignore_index: int, reduction: str, label_smoothing: float) -> Any:
-    """The loss, and softmax(x), of a matrix without weights and smoothing."""
-    if weight is not None or label_smoothing or x.ndim != 2 or target.dtype != _INT64 or not _answers(x):
+    """The loss, and softmax(x)."""
+    if not _plain(x, target, weight, label_smoothing):
         return NotImplemented
     y, p = empty(target.shape if reduction == "none" else (), x.dtype), empty(x.shape, x.dtype)
     done = K.cross_entropy(x, dense(target), ignore_index, _REDUCTIONS[reduction], y, p)
@@ -63,7 +68,7 @@ def cross_entropy_forward(x: Array, target: Array, weight: Any, *, ignore_index:
 def cross_entropy_backward(g: Array, p: Array, target: Array, weight: Any, *, shape: tuple[int, ...], ignore_index: int, reduction: str,
                            label_smoothing: float) -> Any:
     """softmax(x) - 1 at the target, times the slope of the row."""
-    if weight is not None or label_smoothing or len(shape) != 2 or target.dtype != _INT64 or g.dtype is not p.dtype or not _answers(p):
+    if len(shape) != 2 or g.dtype is not p.dtype or not _plain(p, target, weight, label_smoothing):
         return NotImplemented
     return K.cross_entropy_grad(dense(g), p, dense(target), ignore_index, _REDUCTIONS[reduction], empty(shape, p.dtype))
 

@@ -28,6 +28,8 @@ def reduce_sum(x: Array, *, dim: Ints | None, keepdim: bool) -> Any:
 
 def sum_to(x: Array, *, shape: Ints) -> Any:
     """The sum over the dimensions that broadcasting added or repeated."""
+    if x.ndim == 2 and shape == x.shape[1:] and x.dtype is FLOAT32 and x.size > 0 and x.flags.c_contiguous:  # a bias: any size pays
+        return K.sum(x, empty(shape, x.dtype), 1, 1, x.shape[0], x.shape[1], 1.0)
     lead = x.ndim - len(shape)
     if lead < 0 or not _answers(x) or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:])):
         return NotImplemented
