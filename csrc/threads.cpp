@@ -46,6 +46,14 @@ int available_processors() {
     return count > 0 ? count : 1;
 }
 
+int this_processor() {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
 class Pool {
 public:
     explicit Pool(int threads) : threads_(threads) {}
@@ -76,6 +84,7 @@ public:
             const uint64_t size = static_cast<uint64_t>(share_begin(i + 1) - share_begin(i));
             share_[i].ticket.store(generation_ << 32 | size, std::memory_order_seq_cst);
         }
+        caller_.store(this_processor(), std::memory_order_relaxed);
         const Clock::time_point begin = Clock::now();
         Known &known = known_[(reinterpret_cast<uintptr_t>(task) / 16 + static_cast<uintptr_t>(count)) % KNOWN];
         int64_t done = 0;
@@ -120,9 +129,12 @@ private:
         }
     }
 
+    // Calls those who sleep, once until one of them has come: on a busy machine that may take many jobs, and calling costs each.
     void wake() {
-        std::lock_guard<std::mutex> lock(sleep_);
-        changed_.notify_all();
+        if (!called_.exchange(true, std::memory_order_relaxed)) {
+            std::lock_guard<std::mutex> lock(sleep_);
+            changed_.notify_all();
+        }
     }
 
     // The caller's part of a small job while workers sleep: how many tasks it did.
@@ -153,8 +165,26 @@ private:
         return true;
     }
 
+    // Linux may wake a thread on the processor of its caller, where it waits while others are idle, and do so again and again.
+    void step_aside() {
+#ifdef __linux__
+        const int here = this_processor();
+        cpu_set_t all;
+        if (here < 0 || here != caller_.load(std::memory_order_relaxed) || sched_getaffinity(0, sizeof(all), &all) != 0 ||
+            CPU_COUNT(&all) < threads_.load(std::memory_order_relaxed)) {
+            return;
+        }
+        cpu_set_t others = all;
+        CPU_CLR(static_cast<size_t>(here), &others);
+        if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof(others), &others) == 0) {
+            sched_setaffinity(0, sizeof(all), &all);
+        }
+#endif
+    }
+
     void live(int number) {
         while (number < threads_.load(std::memory_order_relaxed)) {
+            step_aside();
             work(number, [] {});
             const Clock::time_point until = Clock::now() + SPIN;
             while (nothing_to_take() && Clock::now() < until) {
@@ -165,7 +195,10 @@ private:
             if (nothing_to_take()) {
                 std::unique_lock<std::mutex> lock(sleep_);
                 sleepers_.fetch_add(1, std::memory_order_seq_cst);
-                changed_.wait(lock, [&] { return !nothing_to_take() || number >= threads_.load(std::memory_order_relaxed); });
+                while (nothing_to_take() && number < threads_.load(std::memory_order_relaxed)) {
+                    called_.store(false, std::memory_order_relaxed);  // also where the job was done when this thread came
+                    changed_.wait(lock);
+                }
                 sleepers_.fetch_sub(1, std::memory_order_seq_cst);
             }
         }
@@ -186,6 +219,8 @@ private:
     std::condition_variable changed_;
     std::atomic<int> threads_;
     std::atomic<int> sleepers_{0};
+    std::atomic<bool> called_{false};
+    std::atomic<int> caller_{-1};  // the processor on which a job was begun
     std::atomic<bool> alive_[MAX_THREADS] = {};
     static constexpr int MAX_SHARES = 16;
     static constexpr uint64_t LEFT = 0xffffffffu;
