@@ -97,19 +97,7 @@ __attribute__((noinline)) void correlate_block(int64_t steps, const float *a, co
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             };
-            left(0);
-            right(2);
-            multiply();
-            right(1);
-            multiply();
-            left(1);
-            multiply();
-            right(0);
-            multiply();
-            left(2);
-            multiply();
-            left(0);
-            multiply();
+            six_products(left, right, multiply);
         }
     }
     _tile_stored(0, c, line);

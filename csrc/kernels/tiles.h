@@ -173,6 +173,24 @@ inline bool fits(uint32_t left, uint32_t right) {
 // The compiler does not know that loading a tile reads memory: what was written before must be there.
 inline void before_tiles() { asm volatile("" ::: "memory"); }
 
+// The six products of a step, smaller ones first, in an order in which one factor changes at a time. left(part) and right(part) load
+// tiles of a part, multiply() what is loaded.
+template <class Left, class Right, class Multiply> MYTORCH_INLINE void six_products(const Left &left, const Right &right, const Multiply &multiply) {
+    left(0);
+    right(2);
+    multiply();
+    right(1);
+    multiply();
+    left(1);
+    multiply();
+    right(0);
+    multiply();
+    left(2);
+    multiply();
+    left(0);
+    multiply();
+}
+
 // A block of 32 x 32 (+)= a b over `steps` steps of the depth, of which DOWN x ACROSS tiles are wanted.
 template <int PARTS, int DOWN, int ACROSS>
 __attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, const float *b, float *block, Start start) {
@@ -208,7 +226,7 @@ __attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, con
             _tile_loadd(7, b + part * 2 * TILE + TILE, 64);
         }
     };
-    const auto multiply = []() {
+    const auto multiply = [] {
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (ACROSS == 2) {
             _tile_dpbf16ps(1, 4, 7);
@@ -221,23 +239,13 @@ __attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, con
         }
     };
     for (int64_t step = 0; step < steps; ++step, a += PARTS * 2 * TILE, b += PARTS * 2 * TILE) {
-        left(0);
-        if constexpr (PARTS == 3) {  // in an order in which one factor changes at a time
-            right(2);
-            multiply();
-            right(1);
-            multiply();
-            left(1);
-            multiply();
-            right(0);
-            multiply();
-            left(2);
-            multiply();
-            left(0);
+        if constexpr (PARTS == 3) {
+            six_products(left, right, multiply);
         } else {
+            left(0);
             right(0);
+            multiply();
         }
-        multiply();
     }
     _tile_stored(0, block, ROW);
     if constexpr (ACROSS == 2) {
