@@ -28,7 +28,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state, errors
-from mytorch.backends import NO_VIEW, kernels
+from mytorch.backends import MANY, NO_VIEW, kernels
 from mytorch.dtypes import BFLOAT16_NP
 from mytorch.engine_state import GradientEdge, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, register, state, storage_of
 from mytorch.grad_mode import Mode, enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
@@ -481,14 +481,14 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
                         d = grads[i]
                     else:
                         formula, place = quick[i]
-                        if op.over is not None and g.size >= _MANY and sys.getrefcount(g) == _ALONE and _is_own(g):
+                        if op.over is not None and g.size >= MANY and sys.getrefcount(g) == _ALONE and _is_own(g):
                             formula = op.over
                         d = formula(g, saved[place]) if place >= 0 else formula(g) if place == _NONE else formula(g, saved)
                     if d is None:
                         continue
                     if d.dtype is _FLOAT32 is parent.dtype and d.shape == parent.shape:
                         before = pending.get(parent)
-                        pending[parent] = d if before is None else before + d if d.size < _MANY else _sum(before, d)
+                        pending[parent] = d if before is None else before + d if d.size < MANY else _sum(before, d)
                     else:
                         _hand_over(pending, parent, d)
                 if saved and not keep_graph and node.versions is not None:  # node.release()
@@ -544,7 +544,6 @@ def _refuse_nan(node: Node, grads: Sequence[Any]) -> None:
             raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
 
 
-_MANY = 8192  # elements from which a backend is asked to add
 # References to a gradient that waits in `pending`, and that nobody else has: there, in the walk, and two here. From Python 3.14 on
 # references are borrowed and the count tells less.
 _WAITING = 4 if sys.version_info < (3, 14) else -1
@@ -566,7 +565,7 @@ def _add(a: Any, b: Any) -> Any:
     if type(a) is ndarray:
         if a.dtype == BFLOAT16_NP:
             return (as_tensor(a) + as_tensor(b))._array
-        if a.size >= _MANY:
+        if a.size >= MANY:
             return kernels["add"](a, b)
     return a + b
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import engine_state
-from mytorch.backends import NO_VIEW
+from mytorch.backends import MANY, NO_VIEW
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
 from mytorch.engine_state import InferenceStorage, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, get_origin, state, storage_of
 from mytorch.hooks import Hooks, RemovableHandle
@@ -200,13 +200,10 @@ class AccumulateGrad(Node):
                 hook(leaf)
 
 
-_MANY = 8192  # elements from which a backend is asked to add
-
-
 def _add_to(total: Any, g: Any) -> None:
     """total += g, unrecorded: without the questions that an in-place operation asks, where the answers are plain to see."""
     array = total._array
-    if (type(g) is ndarray and g.dtype is array.dtype and g.dtype.kind == "f" and g.shape == array.shape and g.size < _MANY
+    if (type(g) is ndarray and g.dtype is array.dtype and g.dtype.kind == "f" and g.shape == array.shape and g.size < MANY
             and array.flags.c_contiguous and array.flags.writeable and total._edge is None is total._view and not total._requires_grad
             and get_mode() is None and type(total._storage) is not InferenceStorage):
         np.add(array, g, out=array)

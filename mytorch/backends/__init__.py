@@ -177,6 +177,7 @@ def _explain(error: ImportError) -> str:
     return str(error)
 
 
+MANY = 8192  # elements from which callers ask a backend where NumPy takes one pass: a small operation does not pay for the question
 _ANY_NUMBER = 0x0c  # the flags of a function with *args or **kwargs
 MOST_THREADS = 256  # as many as csrc/threads.cpp has room for
 _threads = 0  # what a user set where there is no extension; 0: nothing

@@ -14,7 +14,7 @@ import numpy as np
 
 from mytorch import dtypes, errors
 from mytorch.autograd_engine import TensorBase
-from mytorch.backends import kernel
+from mytorch.backends import MANY, kernel
 from mytorch.generator import default_generator
 from mytorch.grad_mode import by_example
 from mytorch.ops import special_functions as sf
@@ -24,7 +24,7 @@ from mytorch.ops.common import Op, apply, apply_inplace, narrowed, require_tenso
 from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import add, div, exp, mul, sigmoid, sub, tanh, where
 from mytorch.ops.elementwise import relu as _plain_relu
-from mytorch.ops.pointwise import MANY, POINTWISE
+from mytorch.ops.pointwise import POINTWISE
 from mytorch.ops.shape import basic_op, cat_op, reshape
 
 __mytorch__ = True

@@ -10,13 +10,13 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes
-from mytorch.backends import kernel
+from mytorch.backends import MANY, kernel
 from mytorch.node_names import titled
 from mytorch.ops import special_functions as sf
 from mytorch.ops.choices import clamp, kept, kept_op, where
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
 from mytorch.ops.former_calls import reordered, takes_former_calls
-from mytorch.ops.pointwise import MANY, binary, is_complex_valued, no_gradient, refuses, refusing, unary
+from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, unary
 from mytorch.ops.views import size_error
 
 __mytorch__ = True

@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, engine_state, errors
-from mytorch.backends import kernel
+from mytorch.backends import MANY, kernel
 from mytorch.engine_state import get_mode
 from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out, result_dtype
 from mytorch.ops.views import shape_of, size_error, zeros_for
@@ -23,11 +23,7 @@ __mytorch__ = True
 
 POINTWISE: set[Op] = set()  # every operation made here: its inputs broadcast, and each element of the output needs one of each
 
-
 _EXACT_OUT = frozenset({"abs", "neg", "ceil", "floor", "trunc", "frac", "sign", "sgn", "round", "hardshrink"})  # no cast into `out`
-
-
-MANY = 8192  # elements from which a backend is asked; a small operation does not pay for the question
 
 
 def seam(name: str, function: Any, operands: int) -> Any:

@@ -12,13 +12,11 @@ from numpy import ndarray
 
 from mytorch import engine_state, errors
 from mytorch.autograd_engine import register, requires_grad
-from mytorch.backends import kernel, kernels
+from mytorch.backends import MANY, kernel, kernels
 from mytorch.engine_state import state
 from mytorch.ops.common import FLOAT16, Op, TensorBase, apply, bump, narrowed, require_tensor, widened, wrap_dim, wrap_dims
 
 __mytorch__ = True
-
-_MANY = 8192  # elements from which a backend is asked to copy
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -182,7 +180,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
 # ---- reshape and its relatives ------------------------------------------------------------------------------------------------
 
 def _reshape(x: Any, *, shape: tuple[int, ...]) -> Any:
-    if x.size >= _MANY and not x.flags.c_contiguous:  # a backend may copy faster
+    if x.size >= MANY and not x.flags.c_contiguous:  # a backend may copy faster
         try:
             return x.reshape(shape, copy=False)
         except ValueError:
