@@ -19,7 +19,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::microseconds SPIN{50};  // how long a worker looks for a next job before it sleeps
+constexpr std::chrono::microseconds SPIN{200};  // how long a worker looks for a next job before it sleeps: an operation of Python takes 50
 // How long small jobs run before they wake those who sleep. That costs the caller 15 us, and a worker begins 40 us later: a small job,
 // as a layer is for a single image, is done by then. Jobs that follow each other closely count together: for them a worker stays awake.
 // A job is small if the last one of the same task and count was; what it gives does not depend on it.

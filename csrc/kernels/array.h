@@ -123,8 +123,8 @@ private:
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-template <class T> T least(T a, T b) { return a < b ? a : b; }
-template <class T> T greatest(T a, T b) { return a > b ? a : b; }
+template <class T> constexpr T least(T a, T b) { return a < b ? a : b; }
+template <class T> constexpr T greatest(T a, T b) { return a > b ? a : b; }
 
 }  // namespace MYTORCH_ISA
 }  // namespace mytorch

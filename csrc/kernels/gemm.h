@@ -28,8 +28,8 @@ enum class Start { zero, keep };
 // r * W + p % W]. Blocks suit an A that a kernel computes itself, vector by vector along k, as the states of recurrent layers are.
 enum class Order { depth_by_depth, block_by_block };
 
-// The rows x columns corner of a tile: C (+)= A B over `depth`. The panel of A has room for TALL rows. b_step is the distance between the rows of B: COLUMNS in a panel, or
-// that of a row-major matrix, of which then a whole vector pair must be readable in each row.
+// The rows x columns corner of a tile: C (+)= A B over `depth`. The panel of A has room for TALL rows. b_step is the distance between
+// the rows of B: COLUMNS in a panel, or that of a row-major matrix, of which then a whole vector pair must be readable in each row.
 template <class T, int R, Order order, int TALL>
 MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns, Start start) {
     constexpr int W = WIDTH<T>;
@@ -140,10 +140,10 @@ void pack_panel(T *to, const T *from, int64_t line_step, int64_t depth_step, int
             T *target = to + p * WIDE;
             if (width == WIDE) {
                 std::memcpy(target, source, WIDE * sizeof(T));
-            } else {
-                for (int64_t i = 0; i < WIDE; ++i) {
-                    target[i] = i < width ? source[i] : T(0);
-                }
+                continue;
+            }
+            for (int64_t i = 0; i < WIDE; i += W) {
+                store_some(target + i, load_some(source + i, least<int64_t>(W, greatest<int64_t>(0, width - i))), least<int64_t>(W, WIDE - i));
             }
         }
         return;

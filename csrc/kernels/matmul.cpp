@@ -1,4 +1,5 @@
 // Products of matrices and of batches of them.
+#include "few_rows.h"
 #include "tiles.h"
 
 namespace mytorch {
@@ -6,32 +7,27 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-// With few rows every number of B is used a few times only: it is read where it lies, and not packed.
+// With few rows every number of B is used a few times only.
 constexpr int64_t FEW_ROWS = 3 * ROWS;
+template <class T> constexpr int64_t FEW_VECTORS = 3 * WIDTH<T>;
 
 // C (+)= A B for at most FEW_ROWS rows and a B whose rows lie along memory.
-template <class T> void multiply_few_rows(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, T *c, Start start) {
-    const int64_t height = panel_height(m);
-    const int64_t panels = (m + height - 1) / height;
-    Scratch<T> left(panels * ROWS * k);
-    for (int64_t i = 0; i < panels; ++i) {
-        a.pack_left(left + i * ROWS * k, i * height, least(height, m - i * height), 0, k);
+template <class T> void multiply_few_rows(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, Start start) {
+    parallel_ranges(n, greatest<int64_t>(1, (1 << 15) / k) * COLUMNS<T>, [&](int64_t begin, int64_t end) {
+        multiply_by_rows<T>(m, end - begin, k, a, b.data + begin, b.row_step, c + begin, n, start);
+    });
+}
+
+// The same for at most FEW_VECTORS rows and a B whose columns lie along memory.
+template <class T> void multiply_few_vectors(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, Start start) {
+    constexpr int64_t W = WIDTH<T>;
+    Scratch<T> left(round_up(m, W) * k);
+    for (int64_t i = 0; i < m; i += W) {
+        turn_rows<T>(left + i * k, {a.data + i * a.row_step, a.row_step, a.column_step}, least(W, m - i), k);
     }
-    const int64_t whole = n / COLUMNS<T> * COLUMNS<T>;
-    const int64_t across = greatest<int64_t>(1, (1 << 15) / k) * COLUMNS<T>;  // columns of one task
-    parallel((n + across - 1) / across, [&](int64_t task) {
-        for (int64_t j = task * across; j < least(n, (task + 1) * across); j += COLUMNS<T>) {
-            for (int64_t i = 0; i < panels; ++i) {
-                const int tall = static_cast<int>(least(height, m - i * height));
-                T *to = c + i * height * n + j;
-                if (j < whole) {
-                    tile<T>(tall, k, left + i * ROWS * k, b.data + j, b.row_step, to, n, COLUMNS<T>, start);
-                } else {
-                    Scratch<T> right(k * COLUMNS<T>);
-                    b.pack_right(right, j, n - j, 0, k);
-                    tile<T>(tall, k, left + i * ROWS * k, right, COLUMNS<T>, to, n, static_cast<int>(n - j), start);
-                }
-            }
+    parallel_ranges(n, round_up((1 << 19) / (round_up(m, W) * k) + 1, W), [&](int64_t begin, int64_t end) {
+        for (int64_t i = 0; i < m; i += W) {
+            multiply_by_columns<T>(least(W, m - i), k, left + i * k, b.data, b.column_step, c + i * n, n, begin, end, start);
         }
     });
 }
@@ -106,7 +102,8 @@ template <class T> void multiply_matrices(int64_t m, int64_t n, int64_t k, Matri
         return;
     }
     const bool dots = (m <= FEW_DOTS || n <= FEW_COLUMNS) && k > 0 && a.column_step == 1 && b.row_step == 1;
-    if (!dots && !(m <= FEW_ROWS && k > 0 && b.column_step == 1)) {
+    const bool by_rows = m <= FEW_ROWS && k > 0 && b.column_step == 1;
+    if (!dots && !by_rows && !(m <= FEW_VECTORS<T> && k > 0 && b.row_step == 1)) {
         multiply<T>(m, n, k, a, b, {c, n, Start::zero, bias});
         return;
     }
@@ -116,8 +113,10 @@ template <class T> void multiply_matrices(int64_t m, int64_t n, int64_t k, Matri
     const Start start = bias != nullptr ? Start::keep : Start::zero;
     if (dots) {
         multiply_dots(m, n, k, a, b, c, start);
-    } else {
+    } else if (by_rows) {
         multiply_few_rows(m, n, k, a, b, c, start);
+    } else {
+        multiply_few_vectors(m, n, k, a, b, c, start);
     }
 }
 

@@ -5,6 +5,10 @@
 // small product per step, and it is the sequences that threads divide among them: nobody waits between two steps. Where the recurrent
 // weights outgrow a core's cache, threads divide the columns instead: then each meets the same part of the weights at every step, which
 // is worth a meeting of all threads per step.
+//
+// A cell is a layer of one step. For it, weights are read where they lie, the input projection belongs to the step, and each thread
+// has its sequences from x to h: what one processor has written another would have to fetch.
+#include "few_rows.h"
 #include "recurrent_tiles.h"
 
 namespace mytorch {
@@ -154,6 +158,37 @@ template <class T, class Cell> void forward_steps(const Steps &steps, const Cell
     });
 }
 
+// A layer of one step, with its input projection: a task has some sequences, and of them some columns.
+template <class T, class Cell>
+void forward_one_step(int64_t batch, int64_t inputs, const Cell &cell, const T *x, const T *w_ih, const T *w_hh) {
+    constexpr int64_t W = WIDTH<T>, TASKS = 4;  // at least
+    const int64_t size = cell.size, wide = Cell::GATES * size;
+    const int64_t tiles = (batch + W - 1) / W;
+    const int64_t columns = tiles < TASKS ? round_up((size * tiles + TASKS - 1) / TASKS, W) : size;
+    const int64_t across = (size + columns - 1) / columns;
+    each_task(batch * (inputs + size) * wide, tiles * across, [&](int64_t task) {
+        const int64_t b = task / across * W, rows = least(W, batch - b);
+        const int64_t begin = task % across * columns, end = least(begin + columns, size);
+        Scratch<T> left(W * greatest(inputs, size));
+        turn_rows<T>(left, {x + b * inputs, inputs, 1}, rows, inputs);
+        for (int gate = 0; gate < Cell::GATES; ++gate) {
+            multiply_by_columns<T>(rows, inputs, left, w_ih + gate * size * inputs, inputs, cell.gates + b * wide + gate * size, wide, begin, end,
+                                   Start::zero);
+        }
+        turn_rows<T>(left, {cell.h0 + b * size, size, 1}, rows, size);
+        for (int gate = 0; gate < Cell::GATES; ++gate) {
+            const Target<T> to = cell.product(gate, b);
+            multiply_by_columns<T>(rows, size, left, w_hh + gate * size * size, size, to.data, to.step, begin, end, to.start);
+        }
+        Scratch<T> panels(2 * TALL<T> * round_up(size, W));  // of a single row
+        T *const state = panels, *const after = panels + TALL<T> * round_up(size, W);
+        for (int64_t r = b; r < b + rows; ++r) {
+            over_columns<T>(begin, end, [&](int64_t j, auto part) { store(state + j * TALL<T>, part.load(cell.h0 + r * size + j)); });
+            cell.forward(r, r, -1, state, after, begin, end);
+        }
+    });
+}
+
 // The gradients of the gates (cell.d), of the initial state (cell.dh, cell.dc) and the sums of the former over all rows.
 template <class T, class Cell> void backward_steps(const Steps &steps, const Cell &cell, const T *w_hh, T *sums) {
     const int64_t size = cell.size;
@@ -214,6 +249,38 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
             sums[gate * size + j] = sum;
         }
     }
+}
+
+// C (m x n) = A (m x k) B (k x n), the latter two without gaps.
+template <class T> struct Product {
+    int64_t m, n, k;
+    Matrix<T> a;
+    const T *b;
+    T *c;
+
+    static constexpr int64_t WORK = 1 << 18;  // multiplications of one task
+    int64_t rows_of_task() const { return round_up(WORK / (n * k) + 1, ROWS); }
+    int64_t tasks() const { return (m + rows_of_task() - 1) / rows_of_task(); }
+    void multiply(int64_t task) const {
+        const int64_t i = task * rows_of_task();
+        multiply_by_rows<T>(least(rows_of_task(), m - i), n, k, {a.data + i * a.row_step, a.row_step, a.column_step}, b, n, c + i * n, n, Start::zero);
+    }
+};
+
+// Small products, the tasks of all together.
+template <class T> void multiply_small(const Product<T> *products, int count) {
+    int64_t tasks = 0, work = 0;
+    for (int i = 0; i < count; ++i) {
+        tasks += products[i].tasks();
+        work += products[i].m * products[i].n * products[i].k;
+    }
+    each_task(work, tasks, [&](int64_t task) {
+        const Product<T> *product = products;
+        for (; task >= product->tasks(); ++product) {
+            task -= product->tasks();
+        }
+        product->multiply(task);
+    });
 }
 
 // ---- arguments ----------------------------------------------------------------------------------------------------------------
@@ -304,8 +371,14 @@ template <class T, class Cell> int forward(const mytorch_argument *arguments) {
     T *const last_h = elements<T>(h);
     T *const last_c = elements<T>(c);
     const T *const recurrent = elements<T>(w_hh);
-    multiply<T>(rows, wide, inputs, Matrix<T>{elements<T>(x), inputs, 1}, Matrix<T>{elements<T>(w_ih), 1, inputs}, {cell.gates, wide, Start::zero, nullptr});
-    forward_steps<T>(checked.steps, cell, recurrent);
+    const T *const x_rows = elements<T>(x);
+    const T *const from_input = elements<T>(w_ih);
+    if (checked.steps.count == 1 && batch <= 4 * WIDTH<T>) {
+        forward_one_step<T>(batch, inputs, cell, x_rows, from_input, recurrent);
+    } else {
+        multiply<T>(rows, wide, inputs, {x_rows, inputs, 1}, {from_input, 1, inputs}, {cell.gates, wide, Start::zero, nullptr});
+        forward_steps<T>(checked.steps, cell, recurrent);
+    }
     if (last_h != nullptr) {
         copy_last(checked.steps, cell.y, last_h, size);
     }
@@ -357,19 +430,28 @@ template <class T, class Cell> int backward(const mytorch_argument *arguments) {
     T *const dw_recurrent = elements<T>(dw_hh);
     backward_steps<T>(checked.steps, cell, recurrent, elements<T>(sums));
     const int64_t step = GRADIENTS * size;
+    Product<T> products[4] = {};  // m x n over k
+    int count = 0;
     if (dx_rows != nullptr) {
-        multiply<T>(rows, inputs, wide, Matrix<T>{d, step, 1}, Matrix<T>{to_input, inputs, 1}, {dx_rows, inputs, Start::zero, nullptr});
+        products[count++] = {rows, inputs, wide, {d, step, 1}, to_input, dx_rows};
     }
     if (dw_input != nullptr) {
-        multiply<T>(wide, inputs, rows, Matrix<T>{d, 1, step}, Matrix<T>{x_rows, inputs, 1}, {dw_input, inputs, Start::zero, nullptr});
+        products[count++] = {wide, inputs, rows, {d, 1, step}, x_rows, dw_input};
     }
     if (dw_recurrent != nullptr) {
-        const Matrix<T> states{cell.previous == nullptr ? cell.h0 : cell.previous, size, 1};
+        const T *const states = cell.previous == nullptr ? cell.h0 : cell.previous;
         const int64_t joint = Cell::GATES == 3 ? 2 * size : wide;  // a GRU's last gate has another gradient here: that of q, kept behind
-        multiply<T>(joint, size, rows, Matrix<T>{d, 1, step}, states, {dw_recurrent, size, Start::zero, nullptr});
+        products[count++] = {joint, size, rows, {d, 1, step}, states, dw_recurrent};
         if (joint < wide) {
-            multiply<T>(size, size, rows, Matrix<T>{d + 3 * size, 1, step}, states,
-                        {dw_recurrent + joint * size, size, Start::zero, nullptr});
+            products[count++] = {size, size, rows, {d + 3 * size, 1, step}, states, dw_recurrent + joint * size};
+        }
+    }
+    if (checked.steps.count == 1 && batch <= 4 * WIDTH<T>) {
+        multiply_small(products, count);
+    } else {
+        for (int i = 0; i < count; ++i) {
+            const Product<T> &one = products[i];
+            multiply<T>(one.m, one.n, one.k, one.a, {one.b, one.n, 1}, {one.c, one.n, Start::zero, nullptr});
         }
     }
     return 1;
