@@ -38,7 +38,7 @@ _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 _mode: ContextVar[Mode | None] = ContextVar("mode", default=None)
 _origin: ContextVar[Node | None] = ContextVar("origin", default=None)
 _walk: ContextVar[Any] = ContextVar("walk", default=None)
-get_grad_enabled = _grad_enabled.get
+get_grad_enabled, put_grad_enabled = _grad_enabled.get, _grad_enabled.set
 get_mode = _mode.get
 get_origin = _origin.get
 
@@ -64,12 +64,12 @@ state = _ThreadState()
 
 
 class Walk:
-    """A backward walk that somebody follows: the nodes it has yet to visit, and those on the way to its targets (None: all)."""
+    """A backward walk that somebody follows: the nodes behind its roots, and those on the way to its targets (None: all)."""
 
-    __slots__ = ("__weakref__", "needed", "order")
+    __slots__ = ("__weakref__", "needed", "nodes")
 
-    def __init__(self, order: list[Node], needed: set[Node] | None) -> None:
-        self.order = order
+    def __init__(self, nodes: list[Node], needed: set[Node] | None) -> None:
+        self.nodes = nodes
         self.needed = needed
 
 

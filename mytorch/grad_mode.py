@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from mytorch.engine_state import InferenceStorage, get_grad_enabled, get_mode, state
+from mytorch.engine_state import InferenceStorage, get_grad_enabled, get_mode, put_grad_enabled, state
 
 if TYPE_CHECKING:
     from mytorch.autograd_engine import Op
@@ -62,7 +62,7 @@ class Mode:
 
     def walk_back(self, outputs: Any, grads: Any, keep: bool, create_graph: bool, inputs: Any) -> Any:
         """Run a backward walk; of the modes entered only those that follow it see its operations, as operations on Tensors."""
-        from mytorch.autograd_engine import walk_from
+        from mytorch.backward_walk import walk_from
         mode: Mode | None = self
         while mode is not None and not mode.follows_backward:
             mode = mode._below
@@ -100,11 +100,11 @@ class _GradMode:
         self._before: list[bool] = []
 
     def __enter__(self) -> None:
-        self._before.append(state.grad_enabled)
-        state.grad_enabled = self._value
+        self._before.append(get_grad_enabled())
+        put_grad_enabled(self._value)
 
     def __exit__(self, *exc: object) -> None:
-        state.grad_enabled = self._before.pop()
+        put_grad_enabled(self._before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return _decorate(function, self.clone)

@@ -28,6 +28,7 @@ __mytorch__ = True
 NOTHING: Any = ()
 NO_VERSIONS: Any = MappingProxyType({})  # nothing of what was saved had been written before
 FREED: list[Any] = []  # marks saved values that a first backward has released
+NO_VALUE, SEVERAL_VALUES = -1, -2  # in place of the place of the one saved value that a formula names
 _MAX_FRAMES = 12
 BACKWARD_TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
                   "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True "
@@ -87,14 +88,14 @@ class Node:
     def remember_line(self, frame: Any) -> None:
         """Note the nearest caller outside the library, from this frame on: a code object and an offset, no text (0.1 us a frame)."""
         origin = get_origin()
-        left = _MAX_FRAMES if origin is None else 5  # inside a derivative that is recorded, the user is far away
-        while left and frame is not None:
+        for _ in range(_MAX_FRAMES if origin is None else 5):  # inside a derivative that is recorded, the user is far away
             if "__mytorch__" not in frame.f_globals:
                 self.code = frame.f_code
                 self.lasti = frame.f_lasti
                 return
             frame = frame.f_back
-            left -= 1
+            if frame is None:
+                break
         self.code, self.lasti = (None, 0) if origin is None else (origin.code, origin.lasti)
 
     def own_hooks(self) -> Hooks:
@@ -168,10 +169,11 @@ class AccumulateGrad(Node):
     code, lasti = None, 0
 
     def __init__(self, variable: TensorBase) -> None:
+        array = variable._array
         self.variable = variable
         self._storage = variable._storage
-        self.shape = variable._array.shape
-        self.dtype = variable._array.dtype
+        self.shape = array.shape
+        self.dtype = array.dtype
         self.hooks = variable._hooks
 
     def own_hooks(self) -> Hooks:
@@ -264,7 +266,8 @@ class BackwardFunction(Node):
         if conjugate:
             g = _conjugate(g)
         if self.op.joint is not None:
-            grads = list(self.op.formulas[0](g, saved, tuple(edge is not None for edge in self.edges)))
+            needs = tuple(edge is not None for edge in self.edges)
+            grads = [d if need else None for d, need in zip(self.op.formulas[0](g, saved, needs), needs)]
         else:
             grads = [None if edge is None or (needed is not None and node_of(edge) not in needed) else formula(g, saved)
                      for edge, formula in zip(self.edges, self.op.formulas)]

@@ -21,6 +21,7 @@ LAYERS = [
     {"_version", "torch_version", "version", "errors", "dtypes", "device", "size", "draws", "twister", "sampling", "generator", "printing"},
     {"engine_state", "hooks", "grad_mode", "node_names"},
     {"nodes"},
+    {"backward_walk"},
     {"autograd_engine"},
     {"inplace"},
     {"ops"},
@@ -40,10 +41,10 @@ ABOVE = {"alias", "as_torch", "__main__", "functional"}  # stand on the whole pa
 
 # (importing module or package, imported module): why this import points up, and so has to wait until the function runs.
 LAZY_UPWARD: dict[tuple[str, str], str] = {
-    ("mytorch.grad_mode", "mytorch.autograd_engine"): "a mode decides how a backward walk under it runs, and hands it to the engine's",
+    ("mytorch.grad_mode", "mytorch.backward_walk"): "a mode decides how a backward walk under it runs, and hands it to the engine's",
     ("mytorch.grad_mode", "mytorch.func.walking"): "the walk that modes follow: entered under vmap or forward mode alone",
     ("mytorch.nodes", "mytorch.autograd.saved_tensors"): "names of what a node keeps, `_saved_self`: few ask for them",
-    ("mytorch.autograd_engine", "mytorch.func.vmap"): "grad(is_grads_batched=True) maps the walk over a batch of gradients",
+    ("mytorch.backward_walk", "mytorch.func.vmap"): "grad(is_grads_batched=True) maps the walk over a batch of gradients",
     ("mytorch.tensor", "mytorch.autograd.forward_ad"): "a tensor with a tangent prints it",
     ("mytorch.jit", "mytorch.nn.module"): "ScriptModule is a Module, made when somebody asks for it",
     ("mytorch.tensor", "mytorch.multiprocessing.reductions"): "share_memory_ and is_shared: what shares memory between processes loads when asked",
@@ -194,7 +195,7 @@ def test_only_backends_import_the_extension_or_cupy():
     assert not [str(i) for i in reach if not is_own(i.importer, "mytorch.backends")]
 
 
-@pytest.mark.parametrize("room", ["mytorch.backends", "mytorch.autograd_engine"])
+@pytest.mark.parametrize("room", ["mytorch.backends", "mytorch.autograd_engine", "mytorch.backward_walk"])
 def test_backends_and_engine_do_not_know_tensor(room):
     free = ("typing",) if room == "mytorch.autograd_engine" else ()  # the engine may name the type in annotations
     inside = [i for i in all_imports() if is_own(i.importer, room) and i.when not in free]

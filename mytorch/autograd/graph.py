@@ -102,9 +102,8 @@ class _MultiHook:
         with self.lock:
             walk = state.walk
             if walk not in self.walks:
-                coming = set(walk.order)  # what this walk has yet to visit, and none of these nodes was visited before
-                count = 1 + sum(i != place and (node in coming or node is self.nodes[place]) and (walk.needed is None or node in walk.needed)
-                                for i, node in enumerate(self.nodes))
+                coming = set(walk.nodes) if walk.needed is None else walk.needed  # and none of these nodes was visited before
+                count = 1 + sum(i != place and node in coming for i, node in enumerate(self.nodes))
                 self.walks[walk] = [None] * len(self.nodes), count
             grads, missing = self.walks[walk]
             first = all(found is None for found in grads)

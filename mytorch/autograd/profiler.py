@@ -17,7 +17,8 @@ from mytorch.autograd.profiler_util import EventList as EventList
 from mytorch.autograd.profiler_util import FunctionEvent as FunctionEvent
 from mytorch.autograd.profiler_util import FunctionEventAvg as FunctionEventAvg
 from mytorch.autograd.profiler_util import nest
-from mytorch.autograd_engine import AccumulateGrad, Mode, Node, _visit, state
+from mytorch.autograd_engine import AccumulateGrad, Mode, Node, state
+from mytorch.backward_walk import _visit
 from mytorch.engine_state import TensorBase
 from mytorch.inplace import apply_inplace
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import engine_state
-from mytorch.autograd_engine import walk_from
+from mytorch.backward_walk import walk_from
 from mytorch.engine_state import TensorBase, state
 from mytorch.func.batched import Level, dress, is_batched_at, stack, strip
 

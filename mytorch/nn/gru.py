@@ -55,6 +55,6 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Any:  # noqa: A002
-        x, h = self._batched(input, None if hx is None else {"hidden": hx}, 1)
-        y = gru_cell(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        x, h = self._batched(input, None if hx is None else (hx,), "hidden")
+        y = gru_cell(x, h, *self._weights())
         return y.squeeze(0) if input.dim() == 1 else y

@@ -81,6 +81,6 @@ class LSTMCell(RNNCellBase):
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Any, Any]:  # noqa: A002
         if hx is not None and not isinstance(hx, (tuple, list)):
             raise TypeError(f"lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not {type(hx).__name__}")
-        x, *states = self._batched(input, None if hx is None else {f"hx[{i}]": s for i, s in enumerate(hx)}, 2)
-        h, c = lstm_cell(x, tuple(states), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        x, *states = self._batched(input, None if hx is None else tuple(hx), "hx[0]", "hx[1]")
+        h, c = lstm_cell(x, tuple(states), *self._weights())
         return (h.squeeze(0), c.squeeze(0)) if input.dim() == 1 else (h, c)

@@ -82,7 +82,7 @@ class Module:
     dump_patches = False
     call_super_init = False  # for multiple inheritance: pass the constructor's arguments on to the next class
     _version = 1
-    _hooked = False  # becomes True on an instance that ever had a hook: `__call__` reads one flag
+    _hooked = False  # True on an instance that has hooks: `__call__` reads one flag
     training: bool
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
@@ -117,11 +117,14 @@ class Module:
     # ---- attributes -----------------------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
-        state = self.__dict__
-        for table in _MEMBER_TABLES:
-            members = state.get(table)
-            if members is not None and name in members:
-                return members[name]
+        own = self.__dict__
+        if "_modules" in own:  # else Module.__init__() has not run; what follows is read often, and written without a loop
+            if name in own["_parameters"]:
+                return own["_parameters"][name]
+            if name in own["_modules"]:
+                return own["_modules"][name]
+            if name in own["_buffers"]:
+                return own["_buffers"][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:

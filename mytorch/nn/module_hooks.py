@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __mytorch__ = True
 
-any_global = False  # has a hook for all modules been registered? `Module.__call__` reads this flag, and one of the module
+any_global = False  # is there a hook for all modules? `Module.__call__` reads this flag, and one of the module; `_any_left` lowers both
 
 _forward_pre: dict[int, Hook] = {}
 _forward: dict[int, Hook] = {}
@@ -65,6 +65,14 @@ def _add(table: dict[int, Any], hook: Any, prepend: bool = False,
     return handle
 
 
+def _add_own(module: Module, table: dict[int, Any], hook: Any, prepend: bool = False,
+             notes: tuple[tuple[dict[int, Any], bool], ...] = ()) -> RemovableHandle:
+    """Put a hook that runs around forward or backward into a table of the module."""
+    handle = _add(table, hook, prepend, notes)
+    module._hooked = True  # last: see `_any_left`
+    return handle
+
+
 # ---- registration on one module -----------------------------------------------------------------------------------------------
 
 
@@ -78,8 +86,7 @@ def register_forward_pre_hook(self: Module, hook: Hook, *, prepend: bool = False
     Returns:
         A handle whose `remove()` takes the hook out.
     """
-    self._hooked = True
-    return _add(self._forward_pre_hooks, hook, prepend, ((self._forward_pre_hooks_with_kwargs, with_kwargs),))
+    return _add_own(self, self._forward_pre_hooks, hook, prepend, ((self._forward_pre_hooks_with_kwargs, with_kwargs),))
 
 
 def register_forward_hook(self: Module, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False,
@@ -94,15 +101,13 @@ def register_forward_hook(self: Module, hook: Hook, *, prepend: bool = False, wi
     Returns:
         A handle whose `remove()` takes the hook out.
     """
-    self._hooked = True
     notes = ((self._forward_hooks_with_kwargs, with_kwargs), (self._forward_hooks_always_called, always_call))
-    return _add(self._forward_hooks, hook, prepend, notes)
+    return _add_own(self, self._forward_hooks, hook, prepend, notes)
 
 
 def register_full_backward_pre_hook(self: Module, hook: Hook, prepend: bool = False) -> RemovableHandle:
     """Call `hook(module, grad_output)` before the module's backward; what it returns replaces grad_output."""
-    self._hooked = True
-    return _add(self._backward_pre_hooks, hook, prepend)
+    return _add_own(self, self._backward_pre_hooks, hook, prepend)
 
 
 def register_full_backward_hook(self: Module, hook: Hook, prepend: bool = False) -> RemovableHandle:
@@ -114,15 +119,13 @@ def register_full_backward_hook(self: Module, hook: Hook, prepend: bool = False)
         RuntimeError: if the module has hooks of `register_backward_hook`.
     """
     _set_backward_kind(self, is_full=True)
-    self._hooked = True
-    return _add(self._backward_hooks, hook, prepend)
+    return _add_own(self, self._backward_hooks, hook, prepend)
 
 
 def register_backward_hook(self: Module, hook: Hook) -> RemovableHandle:
     """The old kind of backward hook, which sees only the last operation of the module: prefer `register_full_backward_hook`."""
     _set_backward_kind(self, is_full=False)
-    self._hooked = True
-    return _add(self._backward_hooks, hook)
+    return _add_own(self, self._backward_hooks, hook)
 
 
 def _set_backward_kind(module: Module, is_full: bool) -> None:
@@ -168,27 +171,27 @@ def register_load_state_dict_post_hook(self: Module, hook: Hook) -> RemovableHan
 # ---- registration for all modules ---------------------------------------------------------------------------------------------
 
 
-def _mark_global() -> None:
+def _add_global(table: dict[int, Any], hook: Any, notes: tuple[tuple[dict[int, Any], bool], ...] = ()) -> RemovableHandle:
+    """Put a hook that runs around forward or backward into a table of all modules."""
     global any_global
-    any_global = True
+    handle = _add(table, hook, False, notes)
+    any_global = True  # last: see `_any_left`
+    return handle
 
 
 def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
     """Call `hook(module, args)` before the forward of every module; what it returns replaces the arguments."""
-    _mark_global()
-    return _add(_forward_pre, hook)
+    return _add_global(_forward_pre, hook)
 
 
 def register_module_forward_hook(hook: Hook, *, with_kwargs: bool = False, always_call: bool = False) -> RemovableHandle:
     """Call `hook(module, args, output)` after the forward of every module, before the module's own hooks."""
-    _mark_global()
-    return _add(_forward, hook, False, ((_forward_with_kwargs, with_kwargs), (_forward_always, always_call)))
+    return _add_global(_forward, hook, ((_forward_with_kwargs, with_kwargs), (_forward_always, always_call)))
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
     """Call `hook(module, grad_output)` before the backward of every module."""
-    _mark_global()
-    return _add(_backward_pre, hook)
+    return _add_global(_backward_pre, hook)
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
@@ -207,8 +210,7 @@ def _add_global_backward(hook: Hook, kind: str) -> RemovableHandle:
         raise RuntimeError("Cannot use both regular backward hooks and full backward hooks as a global Module hook. "
                            "Please use only one of them.")
     _backward_kind = kind
-    _mark_global()
-    return _add(_backward, hook)
+    return _add_global(_backward, hook)
 
 
 def register_module_parameter_registration_hook(hook: Hook) -> RemovableHandle:
@@ -240,6 +242,8 @@ def on_registration(kind: str, module: Module, name: str, value: Any) -> Any:
 
 def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`module.forward(*args, **kwargs)` with all hooks around it."""
+    if not _any_left(module):
+        return module.forward(*args, **kwargs)
     called: set[int] = set()
     try:
         args, kwargs = _before_forward(module, args, kwargs)
@@ -259,6 +263,31 @@ def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     except Exception:
         _call_remaining(module, args, kwargs, called)
         raise
+
+
+def _any_left(module: Module) -> bool:
+    """Whether a hook is there to be called. A flag is lowered where all its hooks have been removed, so that nobody need ask again.
+
+    Another thread may add one meanwhile: it raises the flag after that, and here the tables are looked at again after it is lowered.
+    """
+    global any_global
+    if any_global and not _global_hooks():
+        any_global = False
+        if _global_hooks():
+            any_global = True
+    if module._hooked and not _own_hooks(module):
+        module._hooked = False
+        if _own_hooks(module):
+            module._hooked = True
+    return module._hooked or any_global
+
+
+def _global_hooks() -> bool:
+    return bool(_forward_pre or _forward or _backward_pre or _backward)
+
+
+def _own_hooks(module: Module) -> bool:
+    return bool(module._forward_pre_hooks or module._forward_hooks or module._backward_pre_hooks or module._backward_hooks)
 
 
 def _before_forward(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

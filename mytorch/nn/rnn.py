@@ -296,20 +296,24 @@ class RNNCellBase(Module):
         for weight in self.parameters():
             init.uniform_(weight, -bound, bound)
 
-    def _batched(self, input: Any, states: dict[str, Any] | None, count: int) -> tuple[Any, ...]:  # noqa: A002
-        """Input and `count` states with a batch dimension, zeros for states that are not given."""
-        name = type(self).__name__
-        if input.dim() not in (1, 2):
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        for which, state in (states or {}).items():
-            if state.dim() not in (1, 2):
-                raise ValueError(f"{name}: Expected {which} to be 1D or 2D, got {state.dim()}D instead")
-        unbatched = input.dim() == 1
-        x = input.unsqueeze(0) if unbatched else input
+    def _batched(self, input: Any, states: tuple[Any, ...] | None, *names: str) -> tuple[Any, ...]:  # noqa: A002
+        """Input and states with a batch dimension; zeros, as many as there are names, for states that are not given."""
+        ndim = input.dim()
+        for which, given in zip(("input", *names), (input, *(states or ()))):
+            if given.dim() not in (1, 2):
+                raise ValueError(f"{type(self).__name__}: Expected {which} to be 1D or 2D, got {given.dim()}D instead")
+        x = input.unsqueeze(0) if ndim == 1 else input
         if states is None:
-            h = zeros(x.shape[0], self.hidden_size, dtype=x.dtype)
-            return (x, *[h] * count)
-        return (x, *[s.unsqueeze(0) if unbatched else s for s in states.values()])
+            return (x, *[zeros(x.shape[0], self.hidden_size, dtype=x.dtype)] * len(names))
+        return (x, *(states if ndim == 2 else [s.unsqueeze(0) for s in states]))
+
+    def _weights(self) -> tuple[Any, ...]:
+        """w_ih, w_hh, b_ih, b_hh."""
+        own = self._parameters
+        try:  # as in Linear: the table answers sooner than `self.weight_ih`
+            return own["weight_ih"], own["weight_hh"], own["bias_ih"], own["bias_hh"]
+        except KeyError:  # computed from others: parametrizations
+            return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
     def extra_repr(self) -> str:
         nonlinearity = getattr(self, "nonlinearity", "tanh")
@@ -333,9 +337,9 @@ class RNNCell(RNNCellBase):
         self.nonlinearity = nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Any:  # noqa: A002
-        x, h = self._batched(input, None if hx is None else {"hidden": hx}, 1)
+        x, h = self._batched(input, None if hx is None else (hx,), "hidden")
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         cell = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
-        y = cell(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        y = cell(x, h, *self._weights())
         return y.squeeze(0) if input.dim() == 1 else y

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from mytorch import dtypes
+from mytorch import dtypes, engine_state
 from mytorch.backends import MANY, kernel
+from mytorch.engine_state import get_grad_enabled, get_mode
 from mytorch.node_names import titled
 from mytorch.ops import special_functions as sf
 from mytorch.ops.choices import clamp, kept, kept_op, where
-from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
+from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype, widened
 from mytorch.ops.former_calls import reordered, takes_former_calls
 from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, unary
 from mytorch.ops.views import size_error
@@ -387,11 +388,16 @@ def relu_grad(g: Any, y: Any) -> Any:
         d = g.copy()
         d[np.less_equal(y, _ZERO, out=...)] = 0
         return d
-    return kept(g, ~(y <= 0))
+    return kept(g, ~(widened(y) <= 0))
 
 
 def _relu_gradient(g: Any, y: Any) -> Any:
-    return relu_grad(g, y) if type(g) is ndarray is type(y) and g.dtype.kind == "f" else kept_op(g, ~(y <= 0))
+    if type(g) is ndarray is type(y) and g.dtype.kind == "f":
+        return relu_grad(g, y)
+    plain = isinstance(g, TensorBase) and get_mode() is None and not get_grad_enabled()
+    if plain and g._array.dtype.kind == "V" and g._array.dtype == y._array.dtype:
+        return engine_state.wrap(relu_grad(g._array, y._array))
+    return kept_op(g, ~(y <= 0))
 
 
 relu = unary("relu", kernel(_relu, name="relu"), _relu_gradient,

@@ -12,6 +12,7 @@ columns stay in the cache.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -202,10 +203,18 @@ _transposed_op: Op = Op(
 _INT = frozenset({int})
 
 
+def _options(function: str, stride: Any, padding: Any, dilation: Any, dims: int) -> tuple[Ints, Any, Ints]:
+    """Each as one int per spatial dimension; a padding in words as it is."""
+    if type(stride) is type(dilation) is type(padding) is tuple and len(stride) == len(dilation) == len(padding) == dims and (
+            _INT.issuperset(map(type, (*stride, *padding, *dilation)))):
+        return stride, padding, dilation  # as layers give them
+    if not isinstance(padding, str):
+        padding = _ints(function, "padding", padding, dims)
+    return _ints(function, "stride", stride, dims), padding, _ints(function, "dilation", dilation, dims)
+
+
 def _ints(function: str, name: str, value: Any, dims: int) -> Ints:
     """One int for all spatial dimensions, or one per dimension."""
-    if type(value) is tuple and len(value) == dims and _INT.issuperset(map(type, value)):
-        return value  # as layers give it
     values = value if isinstance(value, (tuple, list)) else (value,)
     if not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
         raise TypeError(f"{function}(): argument '{name}' must be an int or a tuple of {dims} ints, not {value!r}")
@@ -223,33 +232,38 @@ def _check(function: str, x: Any, weight: Any, bias: Any, dims: int, groups: int
         for place, (name, value) in enumerate((("input", x), ("weight", weight), ("bias", bias)), 1):
             if not isinstance(value, TensorBase) and not (name == "bias" and value is None):
                 raise errors.type_error(function, name, place, "Tensor", value)
-    ndim, shape = x._array.ndim, list(weight._array.shape)
+    ndim, wide = x._array.ndim, weight._array.ndim
     if ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {function}, "
                            f"but got input of size: {list(x._array.shape)}")
-    if len(shape) < 3:
-        raise RuntimeError(f"weight should have at least three dimensions, (out, in / groups, *kernel), but got weight of size {shape}")
-    if len(shape) != dims + 2:
-        raise RuntimeError(f"Expected {len(shape)}-dimensional input for {len(shape)}-dimensional weight {shape}, but got {ndim}-dimensional "
+    if wide != dims + 2:
+        shape = list(weight._array.shape)
+        if wide < 3:
+            raise RuntimeError(f"weight should have at least three dimensions, (out, in / groups, *kernel), but got weight of size {shape}")
+        raise RuntimeError(f"Expected {wide}-dimensional input for {wide}-dimensional weight {shape}, but got {ndim}-dimensional "
                            f"input of size {list(x._array.shape)} instead: {function} takes a {dims + 2}-dimensional weight")
-    if x._array.dtype != weight._array.dtype:
+    kind = x._array.dtype
+    if weight._array.dtype is not kind and weight._array.dtype != kind:
         raise RuntimeError(f"{function}: expected scalar type {dtypes.legacy_name(x.dtype)} but found "
                            f"{dtypes.legacy_name(weight.dtype)}: input and weight must have one dtype; convert one, for example "
                            "with input.to(weight.dtype)")
-    if bias is not None and bias._array.dtype != x._array.dtype:
+    if bias is not None and bias._array.dtype is not kind and bias._array.dtype != kind:
         raise RuntimeError(f"Input type ({x.dtype.name}) and bias type ({bias.dtype.name}) should be the same")
-    if x._array.dtype.kind == "b":
+    if kind.kind == "b":
         raise NotImplementedError(f"\"{function}\" not implemented for 'Bool': convert with .float()")
-    if isinstance(groups, bool) or not isinstance(groups, int):
+    if type(groups) is not int and (isinstance(groups, bool) or not isinstance(groups, int)):
         raise TypeError(f"{function}(): argument 'groups' must be int, not {type(groups).__name__}")
+
+
+def _check_groups(shape: Ints, groups: int) -> None:
     if groups <= 0:
         raise RuntimeError(f"non-positive groups is not supported: got groups={groups}")
     if shape[0] < groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, "
-                           f"but got weight of size {shape} instead")
+                           f"but got weight of size {list(shape)} instead")
     if shape[0] % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-                           f"but got weight of size {shape} instead")
+                           f"but got weight of size {list(shape)} instead")
 
 
 def _check_geometry(stride: Ints, padding: Ints, dilation: Ints) -> None:
@@ -261,10 +275,10 @@ def _check_geometry(stride: Ints, padding: Ints, dilation: Ints) -> None:
         raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
 
 
-def _check_bias(bias: Any, channels: int, weight: Any, transposed: str) -> None:
-    if bias is not None and bias._array.shape != (channels,):
-        raise RuntimeError(f"Given {transposed}weight of size {list(weight._array.shape)}, expected bias to be 1-dimensional "
-                           f"with {channels} elements, but got bias of size {list(bias._array.shape)} instead")
+def _check_bias(bias: Ints | None, channels: int, weight: Ints, transposed: str) -> None:
+    if bias is not None and bias != (channels,):
+        raise RuntimeError(f"Given {transposed}weight of size {list(weight)}, expected bias to be 1-dimensional "
+                           f"with {channels} elements, but got bias of size {list(bias)} instead")
 
 
 def _check_kernel(shape: Sequence[int]) -> None:
@@ -297,28 +311,32 @@ def _named_padding(x: Any, padding: str, kernel_size: Ints, stride: Ints, dilati
     return x, tuple(t // 2 for t in total)
 
 
+@functools.lru_cache(256)
+def _check_sizes(shape: Ints, weight: Ints, bias: Ints | None, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> None:
+    """What a convolution asks of the sizes of its input (with its batch), weight and bias: asked once for each layer and size."""
+    _check_groups(weight, groups)
+    _check_geometry(stride, padding, dilation)
+    if shape[1] != weight[1] * groups:
+        raise RuntimeError(f"Given groups={groups}, weight of size {list(weight)}, expected input{list(shape)} to have "
+                           f"{weight[1] * groups} channels, but got {shape[1]} channels instead")
+    _check_bias(bias, weight[0], weight, "")
+    _check_kernel(weight)
+    for n, p, d, k in zip(shape[2:], padding, dilation, weight[2:]):
+        if n + 2 * p < d * (k - 1) + 1:
+            raise _too_small(shape[2:], padding, dilation, weight[2:])
+
+
 def _conv(function: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     if get_casting() is not None:
         x, weight, bias = lowered(x, weight, bias)
     _check(function, x, weight, bias, dims, groups)
-    stride, dilation = _ints(function, "stride", stride, dims), _ints(function, "dilation", dilation, dims)
+    stride, padding, dilation = _options(function, stride, padding, dilation, dims)
     unbatched = x._array.ndim == dims + 1
     if unbatched:
         x = unsqueeze(x, 0)
-    shape, wshape = x._array.shape, weight._array.shape
     if isinstance(padding, str):
-        x, padding = _named_padding(x, padding, wshape[2:], stride, dilation)
-    else:
-        padding = _ints(function, "padding", padding, dims)
-    _check_geometry(stride, padding, dilation)
-    if shape[1] != wshape[1] * groups:
-        raise RuntimeError(f"Given groups={groups}, weight of size {list(wshape)}, expected input{list(shape)} to have "
-                           f"{wshape[1] * groups} channels, but got {shape[1]} channels instead")
-    _check_bias(bias, wshape[0], weight, "")
-    _check_kernel(wshape)
-    for n, p, d, k in zip(x._array.shape[2:], padding, dilation, wshape[2:]):
-        if n + 2 * p < d * (k - 1) + 1:
-            raise _too_small(x._array.shape[2:], padding, dilation, wshape[2:])
+        x, padding = _named_padding(x, padding, weight._array.shape[2:], stride, dilation)
+    _check_sizes(x._array.shape, weight._array.shape, None if bias is None else bias._array.shape, stride, padding, dilation, groups)
     y = apply(convolution_op, (x, weight, bias), {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups})
     return squeeze(y, 0) if unbatched else y
 
@@ -328,6 +346,7 @@ def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, st
     if get_casting() is not None:
         x, weight, bias = lowered(x, weight, bias)
     _check(function, x, weight, bias, dims, groups)
+    _check_groups(weight._array.shape, groups)
     stride, dilation = _ints(function, "stride", stride, dims), _ints(function, "dilation", dilation, dims)
     padding, extra = _ints(function, "padding", padding, dims), _ints(function, "output_padding", output_padding, dims)
     _check_geometry(stride, padding, dilation)
@@ -338,7 +357,7 @@ def _conv_transpose(function: str, dims: int, x: Any, weight: Any, bias: Any, st
     if shape[1] != wshape[0]:
         raise RuntimeError(f"Given transposed=1, weight of size {list(wshape)}, expected input{list(shape)} to have {wshape[0]} "
                            f"channels, but got {shape[1]} channels instead")
-    _check_bias(bias, wshape[1] * groups, weight, "transposed=1, ")
+    _check_bias(None if bias is None else bias._array.shape, wshape[1] * groups, wshape, "transposed=1, ")
     _check_kernel(wshape)
     if not wshape[1] or 0 in shape[2:]:
         raise RuntimeError(f"only zero batch or zero channel inputs are supported, and weights that are not empty: got input {list(shape)} "

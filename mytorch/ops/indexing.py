@@ -64,11 +64,8 @@ class _Indexed(Op):
             self._plans[mask, count] = ([*ins, *range(len(self.inputs), count)], *others)  # type: ignore[assignment]
         return self._plans[mask, count]
 
-    def _finder(self, name: str) -> Any:
-        if name != "places":
-            return super()._finder(name)
-        first, last = len(self.inputs), -2 - self.output_count
-        return lambda saved, needs: saved[first:last]
+    def _place(self, name: str) -> tuple[Any, Any]:
+        return (slice(len(self.inputs), -2 - self.output_count), None) if name == "places" else super()._place(name)
 
 
 def _index_put_formula(g: Any, places: Any, key: tuple[Any, ...], accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:

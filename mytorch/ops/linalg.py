@@ -30,7 +30,7 @@ from mytorch.ops.common import (
 from mytorch.ops.former_calls import takes_former_calls
 from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import no_gradient
-from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, unsqueeze
+from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
 
 __mytorch__ = True
 
@@ -383,8 +383,16 @@ def _linear_weight(g: Any, x: Any) -> Any:
     return product(g.reshape(rows, g_shape[-1]).mT, x.reshape(rows, x_shape[-1]))
 
 
+@kernel
+def linear_grad(g: Any, x: Any, weight: Any, *, needs: Any) -> Sequence[Any]:
+    """Gradients of (x, weight, bias) where `needs` asks for them: all formulas at once, since each reads g. What no formula needs is None."""
+    return (_linear_input(g, weight) if needs[0] else None, _linear_weight(g, x) if needs[1] else None,
+            sum_to(g, shape=g.shape[-1:]) if needs[2] else None)
+
+
 _linear_op = Op("addmm", linear, _linear_input, _linear_weight, lambda g: g,  # the engine sums what was broadcast, here the bias
                 inputs="x weight bias").variant("linear")
+_linear_op.at_once = lambda g, saved, needs: linear_grad(g, saved[0], saved[1], needs=needs)
 _linear_plain_op = _linear_op.variant("linear_plain")
 
 

@@ -176,18 +176,25 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     return batch_norm_parts(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
 
 
+_CHANNELWISE = ("running_mean", "running_var", "weight", "bias")
+
+
 def batch_norm_parts(x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool, momentum: float,
                      eps: float) -> tuple[Any, Any, Any]:
     """y, and the mean and the variance that normalised it."""
     channels = x._array.shape[1]
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError(f"{'running_var' if running_mean is not None else 'running_mean'} must be defined in evaluation mode")
     wanted = (channels,)
-    for name, p in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
-        if p is None:
-            if not training and name.startswith("running"):
-                raise RuntimeError(f"{name} must be defined in evaluation mode")
-        elif p._array.shape != wanted:
-            raise RuntimeError(f"{name} should contain {channels} elements not {p._array.size}")
-    check_dtypes("batch_norm", x, running_mean, running_var, weight, bias)
+    plain = x._array.dtype is FLOAT32
+    for name, p in zip(_CHANNELWISE, (running_mean, running_var, weight, bias)):
+        if p is not None:
+            array = p._array
+            plain = plain and array.dtype is FLOAT32
+            if array.shape != wanted:
+                raise RuntimeError(f"{name} should contain {channels} elements not {array.size}")
+    if not plain:
+        check_dtypes("batch_norm", x, running_mean, running_var, weight, bias)
     running = (None, None) if training else (running_mean, running_var)  # training writes to them: they must not be saved
     y, mean, var = apply(_batch_norm_op, (x, weight, bias, *running), {"training": training, "eps": eps})
     if training and x._array.size:

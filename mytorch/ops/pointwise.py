@@ -23,6 +23,7 @@ __mytorch__ = True
 
 POINTWISE: set[Op] = set()  # every operation made here: its inputs broadcast, and each element of the output needs one of each
 
+_OPERANDS = (ndarray, float, int)
 _EXACT_OUT = frozenset({"abs", "neg", "ceil", "floor", "trunc", "frac", "sign", "sgn", "round", "hardshrink"})  # no cast into `out`
 
 
@@ -45,6 +46,9 @@ def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: s
                         y = override(x)
                         return function(x, out=...) if y is NotImplemented else y
                     return function(x, out=...)
+                if override is not None and x.dtype.kind == "V":
+                    y = override(x)
+                    return promoted(careful, (x,), rule) if y is NotImplemented else y
                 return promoted(careful, (x,), rule)
             except MemoryError as error:
                 raise size_error(error, x) from None
@@ -60,6 +64,9 @@ def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: s
                 if override is not None and x.size >= MANY:
                     return function(x)
                 return direct(x)
+            if override is not None and type(x) is ndarray and x.dtype.kind == "V":
+                y = override(x)
+                return promoted(careful, (x,), rule) if y is NotImplemented else y
             return promoted(careful, (x,), rule)
         except MemoryError as error:
             raise size_error(error, x) from None
@@ -69,13 +76,19 @@ def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: s
 
 def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..., Any], rule: str,
                    refuse: Callable[[Any, Any], None] | None) -> Callable[..., Any]:
+    direct = isinstance(function, np.ufunc)
+    override = None if not direct else seam(name, function, 2).override
+    takes_bfloat16 = override is not None and careful is function
+
     def run_carefully(a: Any, b: Any) -> Any:
         if refuse is not None:
             refuse(a, b)
+        if takes_bfloat16 and type(a) is ndarray and type(b) in _OPERANDS and (a.dtype.kind == "V" or (type(b) is ndarray and b.dtype.kind == "V")):
+            y = override(a, b)  # type: ignore[misc]
+            if y is not NotImplemented:
+                return y
         return promoted(careful, (a, b), rule)
 
-    direct = isinstance(function, np.ufunc)
-    override = None if not direct else seam(name, function, 2).override
     if override is not None and careful is function:  # of two dtypes, or of 16 bits: after promotion the backend is asked too
 
         def careful(a: Any, b: Any) -> Any:

@@ -7,6 +7,7 @@ is wanted, for a gradient or for `return_indices`, are all k * k positions compa
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -224,6 +225,8 @@ _WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
 
 def window_ints(function: str, name: str, value: Any, dims: int) -> Ints:
     """One int for all spatial dimensions, or one per dimension."""
+    if type(value) is int:
+        return (value,) * dims
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
         raise TypeError(f"{function}(): argument '{name}' must be int or tuple of {_WORDS[dims]}, not {value!r}")
@@ -257,6 +260,13 @@ def _window(function: str, dims: int, kernel_size: Any, stride: Any, padding: An
     kernel_size = window_ints(function, "kernel_size", kernel_size, dims)
     stride = kernel_size if stride is None or stride == [] or stride == () else window_ints(function, "stride", stride, dims)
     padding, dilation = window_ints(function, "padding", padding, dims), window_ints(function, "dilation", dilation, dims)
+    _check_window(function, kernel_size, stride, padding, dilation)
+    return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+
+
+@functools.lru_cache(256)
+def _check_window(function: str, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints) -> None:
+    """What is asked of windows alone: once for each layer."""
     if function == "max_pool1d":
         for name, values in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
             if min(values) < 1:
@@ -277,13 +287,17 @@ def _window(function: str, dims: int, kernel_size: Any, stride: Any, padding: An
         if p > (d * (k - 1) + 1) // 2:
             raise RuntimeError("pad should be at most half of effective kernel size, but got "
                                f"pad={p}, kernel_size={k} and dilation={d}")
-    return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
 
 
 def _geometry(function: str, x: Any, window: dict[str, Ints], ceil_mode: bool) -> dict[str, Ints]:
     """The window, and the number of windows along each dimension."""
-    kernel_size, stride, padding, dilation = window["kernel_size"], window["stride"], window["padding"], window["dilation"]
-    size = x._array.shape[2:]
+    return {**window, "out": _counts(function, x._array.shape, *window.values(), ceil_mode)}
+
+
+@functools.lru_cache(256)
+def _counts(function: str, shape: Ints, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> Ints:
+    """How many windows there are along each dimension: computed once for each layer and size."""
+    _, channels, *size = shape
     out = []
     for n, k, s, p, d in zip(size, kernel_size, stride, padding, dilation):
         count = (n + 2 * p - d * (k - 1) - 1 + (s - 1 if ceil_mode else 0)) // s + 1
@@ -292,10 +306,9 @@ def _geometry(function: str, x: Any, window: dict[str, Ints], ceil_mode: bool) -
     if min(out) < 1:
         if function == "max_pool1d":
             raise RuntimeError(f"max_pool1d() Invalid computed output size: {out[0]}")
-        channels = x._array.shape[1]
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, (channels, *size)))}). Calculated output size: "
                            f"({'x'.join(map(str, (channels, *[max(o, 0) for o in out])))}). Output size is too small")
-    return {**window, "out": tuple(out)}
+    return tuple(out)
 
 
 def _max_pool(function: str, dims: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,

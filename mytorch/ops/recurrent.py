@@ -24,7 +24,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.engine_state import as_array, as_tensor
-from mytorch.ops.common import Op, TensorBase, narrowed, widened
+from mytorch.ops.common import Op, narrowed, widened
 from mytorch.ops.elementwise import relu, sigmoid, tanh
 from mytorch.ops.shape import cat
 
@@ -395,28 +395,27 @@ def lstm_composite(x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_
 # ---- the operations -----------------------------------------------------------------------------------------------------------
 
 
-def on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> list[Any]:
-    """A gradient kernel on arrays, or on Tensors where a node is called by hand without recording a graph."""
-    by_hand = any(isinstance(v, TensorBase) for v in values)
-    grads = grad_kernel(*[as_array(v) for v in values], **meta)
-    kept = [d if need else None for d, need in zip(grads, meta["needs"], strict=True)]
-    return [as_tensor(d) for d in kept] if by_hand else kept
+def on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> Sequence[Any]:
+    """A gradient kernel on arrays, or on Tensors where a node is called by hand without recording a graph. The last value is never None."""
+    if type(values[-1]) is np.ndarray:
+        return grad_kernel(*values, **meta)
+    return [as_tensor(d) for d in grad_kernel(*[as_array(v) for v in values], **meta)]
 
 
 def _rnn_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, hidden: Any, batch_sizes: Any, reverse: Any, nonlinearity: Any,
-                   needs: Any) -> list[Any]:
+                   needs: Any) -> Sequence[Any]:
     return on_arrays(rnn_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, hidden, batch_sizes=batch_sizes, reverse=reverse,
                      nonlinearity=nonlinearity, needs=needs)
 
 
 def _gru_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, previous: Any, gates: Any, q: Any, batch_sizes: Any, reverse: Any,
-                   needs: Any) -> list[Any]:
+                   needs: Any) -> Sequence[Any]:
     return on_arrays(gru_layer_grad, g[0], g[1], x, h0, w_ih, w_hh, previous, gates, q, batch_sizes=batch_sizes, reverse=reverse,
                      needs=needs)
 
 
 def _lstm_gradients(g: Any, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, w_hr: Any, previous: Any, gates: Any, cells: Any,
-                    batch_sizes: Any, reverse: Any, needs: Any) -> list[Any]:
+                    batch_sizes: Any, reverse: Any, needs: Any) -> Sequence[Any]:
     return on_arrays(lstm_layer_grad, g[0], g[1], g[2], x, h0, c0, w_ih, w_hh, w_hr, previous, gates, cells, batch_sizes=batch_sizes,
                      reverse=reverse, needs=needs)
 

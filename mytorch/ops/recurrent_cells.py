@@ -92,18 +92,18 @@ def _lstm_composite(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_h
     return lstm_composite(x, h, c, w_ih, w_hh, b_ih, b_hh, None, **_one_step(x))[1:]
 
 
-def _rnn_gradients(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, y: Any, nonlinearity: Any, needs: Any) -> list[Any]:
+def _rnn_gradients(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, y: Any, nonlinearity: Any, needs: Any) -> Sequence[Any]:
     return on_arrays(rnn_cell_grad, g, x, h, w_ih, w_hh, y, nonlinearity=nonlinearity, needs=needs)
 
 
-def _gru_gradients(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, gates: Any, q: Any, needs: Any) -> list[Any]:
-    return on_arrays(gru_cell_grad, g[0], x, h, w_ih, w_hh, gates, q, needs=needs)
+def _gru_gradients(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, gates: Any, q: Any, needs: Any) -> Sequence[Any]:
+    return on_arrays(gru_cell_grad, g, x, h, w_ih, w_hh, gates, q, needs=needs)
 
 
-def _lstm_gradients(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, c_next: Any, gates: Any, needs: Any) -> list[Any]:
+def _lstm_gradients(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, c_next: Any, gates: Any, needs: Any) -> Sequence[Any]:
     return on_arrays(lstm_cell_grad, g[0], g[1], x, h, c, w_ih, w_hh, c_next, gates, needs=needs)
 
 
 rnn_cell_op = Op("rnn_cell", rnn_cell, joint=_rnn_gradients, composite=_rnn_composite)
-gru_cell_op = Op("gru_cell", gru_cell, joint=_gru_gradients, outputs="y gates q", composite=_gru_composite)
-lstm_cell_op = Op("lstm_cell", lstm_cell, joint=_lstm_gradients, outputs="y c_next gates", composite=_lstm_composite)
+gru_cell_op = Op("gru_cell", gru_cell, joint=_gru_gradients, kept="gates q", composite=_gru_composite)
+lstm_cell_op = Op("lstm_cell", lstm_cell, joint=_lstm_gradients, outputs="y c_next", kept="gates", composite=_lstm_composite)

@@ -33,9 +33,9 @@ def _layer(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Any], **meta
 
 
 def _check_dtypes(x: Any, *others: Any) -> None:
-    casts = get_casting() is not None
+    kind = x._array.dtype
     for other in others:
-        if not casts and other is not None and other._array.dtype != x._array.dtype:
+        if other is not None and other._array.dtype is not kind and other._array.dtype != kind and get_casting() is None:
             given, expected = (legacy_name(t.dtype) for t in (other, x))
             raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {given} and {expected}: "
                                "convert the states, the weights or the input with .to(...)")
@@ -179,7 +179,7 @@ def _cell(op: Op, layer: Op, name: str, x: Any, states: Sequence[Any], weights: 
     _check_dtypes(x, *states, *weights)
     if get_mode() is None and get_casting() is None and x._array.dtype.kind != "c":
         found = apply(op, (x, *states, *weights), meta)
-        return found[:len(states)] if op.several else (found,)
+        return found if op.several else (found,)
     none = (None,) if layer is lstm_op else ()  # no projection
     return _layer(layer, x, states, (*weights, *none), batch_sizes=(x._array.shape[0],), reverse=False, **meta)[1:]
 
@@ -187,6 +187,9 @@ def _cell(op: Op, layer: Op, name: str, x: Any, states: Sequence[Any], weights: 
 def _check_cell(op: Op, x: tuple[int, ...], h: tuple[int, ...], weights: Sequence[Any], place: int) -> None:
     """RuntimeError, worded as torch's, where input, state `place` and weights do not fit."""
     w_ih, w_hh = weights[0]._array.shape, weights[1]._array.shape
+    gates = _GATES[op.name]
+    if len(x) == 2 and h == (x[0], w_hh[1]) and w_ih == (gates * w_hh[1], x[1]):
+        return
     if len(x) != 2:
         raise RuntimeError(f"input must have 2 dimensions, got {len(x)}: give a batch, input.unsqueeze(0)")
     if x[1] != w_ih[1]:
@@ -195,8 +198,7 @@ def _check_cell(op: Op, x: tuple[int, ...], h: tuple[int, ...], weights: Sequenc
         raise RuntimeError(f"Input batch size {x[0]} doesn't match hidden{place} batch size {h[0] if h else 'of a 0-d tensor'}")
     if h[1:] != w_hh[1:]:
         raise RuntimeError(f"hidden{place} has inconsistent hidden_size: got {h[1] if len(h) > 1 else h}, expected {w_hh[1]}")
-    if w_ih[0] != _GATES[op.name] * w_hh[1]:
-        raise RuntimeError(f"weight_ih first dim must be {_GATES[op.name]} * hidden_size = {_GATES[op.name] * w_hh[1]}, but got {w_ih[0]}")
+    raise RuntimeError(f"weight_ih first dim must be {gates} * hidden_size = {gates * w_hh[1]}, but got {w_ih[0]}")
 
 
 def rnn_tanh_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:  # noqa: A002

@@ -34,6 +34,7 @@ class _Required:
 
 required = _Required()
 
+_FLOAT32 = np.dtype(np.float32)
 _global_pre_hooks: dict[int, Callable[..., Any]] = {}
 _global_post_hooks: dict[int, Callable[..., Any]] = {}
 _NO_HOOKS: dict[int, Callable[..., Any]] = {}
@@ -154,10 +155,11 @@ class Optimizer:
 
     def _step_parameter(self, p: Tensor, grad: Array, group: Group) -> None:
         param = p._array
+        kind = param.dtype
         tensors = self.state.get(p) if self.state else None
         state = {name: tensor._array for name, tensor in tensors.items() if tensor is not None} if tensors else {}
         known = len(state)
-        if param.dtype.kind == "f" and param.dtype.itemsize > 2:
+        if kind is _FLOAT32 or (kind.kind == "f" and kind.itemsize > 2):
             self._update(param, grad, state, group)
         else:
             self._update_wide(param, grad, state, group)
@@ -190,7 +192,10 @@ class Optimizer:
         """Forget the gradients of all parameters, or set them to zero where `set_to_none` is False."""
         for group in self.param_groups:
             for p in group["params"]:
-                clear_grad(p, set_to_none)
+                if set_to_none:
+                    p._grad = None
+                else:
+                    clear_grad(p)
 
     # ---- groups -------------------------------------------------------------------------------------------------------------
 
@@ -364,11 +369,9 @@ class Optimizer:
         return _add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
 
-def clear_grad(p: Tensor, set_to_none: bool) -> None:
-    """Drop a parameter's gradient, or set it to zero, cut off from the graph that made it."""
-    if set_to_none:
-        p._grad = None
-    elif p.grad is not None:
+def clear_grad(p: Tensor) -> None:
+    """Set a parameter's gradient to zero, cut off from the graph that made it."""
+    if p.grad is not None:
         p.grad = p.grad.detach()
         p.grad.zero_()
 

@@ -47,6 +47,22 @@ def test_call_takes_the_way_with_hooks_from_the_first_registration_on() -> None:
     assert seen == [[3.0, 3.0]]
 
 
+def test_call_goes_straight_to_forward_again_once_all_hooks_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Affine()
+    handles = [module.register_forward_hook(lambda m, args, y: None), module.register_full_backward_hook(lambda m, gi, go: None),
+               module_hooks.register_module_forward_pre_hook(lambda m, args: None)]
+    for handle in handles:
+        handle.remove()
+    module(torch.ones(2))  # notices that none is left
+    monkeypatch.setattr(module_hooks, "call", lambda *args: pytest.fail("the slow way was taken"))
+    assert module(torch.ones(2)).tolist() == [3.0, 3.0]
+    monkeypatch.undo()
+    seen: list[Any] = []
+    module.register_forward_hook(lambda m, args, y: seen.append(y.tolist()))
+    module(torch.ones(2))
+    assert seen == [[3.0, 3.0]]
+
+
 def test_gradients_flow_through_nested_modules() -> None:
     network = nn.Sequential(Affine(), nn.Sequential(Affine(), Affine()))
     x = torch.ones(2, requires_grad=True)

@@ -66,6 +66,7 @@ NATIVE = [
     Sample("native_batch_norm", lambda m: (m(4, 3), m(3), m(3), m.const(3), m.const(3, low=0.5), False, 0.1, 1e-5)),
     Sample("_native_batch_norm_legit", lambda m: (m(4, 3), m(3), m(3), True, 0.1, 1e-5)),
     Sample("native_dropout", lambda m: (m(3, 4), 0.4, True), random=True),
+    Sample("native_dropout_backward", lambda m: (m(3, 4), m.bools(3, 4), 1.5), torch=False),  # an operation of torch's, but no name of it
     Sample(F + "conv_tbc", lambda m: (m(5, 2, 3), m(2, 3, 4), m(4), 1)),
 ]
 
