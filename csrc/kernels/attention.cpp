@@ -59,7 +59,8 @@ template <class T> struct Forward {
                 normalise(p, count, top, sum, out, b > 0);
                 multiply_column<T>(outer, height, count, values + b * value_panels, ROWS * block, p, out, b > 0 ? Start::keep : Start::zero);
             }
-            finish(head, first, width, top, sum, out);
+            divide(head, first, width, top, sum, out);
+            put(rows_of<T>(y, head), first, width, out);
         }
     }
 
@@ -129,7 +130,7 @@ template <class T> struct Forward {
         }
     }
 
-    void finish(int64_t head, int64_t query, int64_t width, const Vec<T> *top, const Vec<T> *sum, T *out) const {
+    void divide(int64_t head, int64_t query, int64_t width, const Vec<T> *top, const Vec<T> *sum, T *out) const {
         for (int half = 0; half < 2; ++half) {
             const Vec<T> total = sum[half] == T(0) ? Vec<T>{} + T(1) : sum[half];
             const Vec<T> base = top[half] == -INFINITE<T> ? Vec<T>{} : top[half];
@@ -143,12 +144,69 @@ template <class T> struct Forward {
                 store_some(lse + head * queries + query + half * W, base * T(LN_2) + log<T>(total), left);
             }
         }
+    }
+
+    template <class To> void put(To *rows, int64_t query, int64_t width, const T *out) const {
         const int64_t row_step = step(y, y.ndim - 2);
-        unpack_panel<T>(rows_of<T>(y, head) + query * row_step, row_step, out, width, outer);
+        unpack_panel<T>(rows + query * row_step, row_step, out, width, outer);
     }
 };
 
-template <class T> int attention_typed(const mytorch_argument *x) {
+#if defined(__AMX_BF16__)
+
+// The same of bfloat16 on AMX. Scores are products of q and k as they are, scaled afterwards; probabilities are split in two.
+struct TileForward : Forward<float> {
+    static constexpr int64_t SIZE = STEP_SIZE<bfloat16>;
+
+    explicit TileForward(const Forward<float> &same) : Forward<float>(same) {}
+
+    void run(int64_t head, int64_t begin, int64_t end) const {
+        const Lines<bfloat16> from = lines_of(q, head);
+        const int64_t used = causal ? least(keys, end) : keys, steps = blocks_of(inner), value_panels = blocks_of(outer);
+        Scratch<float> key_tiles(blocks_of(used) * steps * SIZE), value_tiles(value_panels * blocks_of(used) * SIZE), query_tiles(steps * SIZE);
+        pack_all<true>(key_tiles, lines_of(k, head), used, inner);
+        pack_all<true>(value_tiles, lines_of(v, head, true), outer, used);
+        Scratch<float> p(WIDE * KEYS), first_part(WIDE * KEYS / 2), second_part(WIDE * KEYS / 2);
+        Scratch<float> bias(mask.array.data == nullptr ? 0 : 2 * WIDE * KEYS);
+        Scratch<float> out(WIDE * round_up(outer, BLOCK));
+        const Amx unit;
+        for (int64_t first = begin; first < end; first += WIDE) {
+            const int64_t width = least<int64_t>(WIDE, end - first), seen = causal ? least(keys, first + width) : keys;
+            pack_all<false>(query_tiles, {from.data + first * from.line_step, from.line_step, from.depth_step}, width, inner);
+            VecF top[2] = {VecF{} - INFINITE<float>, VecF{} - INFINITE<float>}, sum[2] = {};
+            for (int64_t key = 0; key < seen; key += KEYS) {
+                const int64_t count = least(KEYS, seen - key);
+                for (int64_t i = 0; i < count; i += BLOCK) {
+                    unit.multiply<1>(steps, key_tiles + (key + i) / BLOCK * steps * SIZE, query_tiles, p + i * WIDE, least(BLOCK, count - i), WIDE,
+                                     Start::zero);
+                }
+                scale_all<float>(p, count * WIDE, static_cast<float>(scale * LOG2_E));
+                if (mask.array.data != nullptr) {
+                    add_mask(p, bias, head, first, width, key, count);
+                }
+                if (causal) {
+                    hide_later(p, first, key, count);
+                }
+                normalise(p, count, top, sum, out, key > 0);
+                split_rows(p, count, first_part, second_part);
+                for (int64_t i = 0; i < value_panels; ++i) {
+                    const float *const left = value_tiles + (i * blocks_of(used) + key / BLOCK) * SIZE;
+                    float *const to = out + i * BLOCK * WIDE;
+                    const int64_t rows = least(BLOCK, outer - i * BLOCK);
+                    unit.multiply<1>(blocks_of(count), left, second_part, to, rows, WIDE, key > 0 ? Start::keep : Start::zero);
+                    unit.multiply<1>(blocks_of(count), left, first_part, to, rows, WIDE, Start::keep);
+                }
+            }
+            divide(head, first, width, top, sum, out);
+            put(rows_of<bfloat16>(y, head), first, width, out);
+        }
+    }
+};
+
+#endif
+
+// T: the type to compute in, Work: how.
+template <class T, class Work> int attention_typed(const mytorch_argument *x) {
     const mytorch_array &q = x[0].array, &k = x[1].array, &v = x[2].array, &mask = x[3].array, &y = x[4].array, &lse = x[5].array;
     const int nd = q.ndim;
     require(nd >= 2 && k.ndim == nd && v.ndim == nd, "attention: q, k and v have one number of dimensions, at least 2");
@@ -165,7 +223,7 @@ template <class T> int attention_typed(const mytorch_argument *x) {
     if (mask.data != nullptr && mask.type != MYTORCH_BOOL && mask.type != q.type) {
         return 0;
     }
-    const Forward<T> work{q, k, v, {mask}, y, elements<T>(lse), x[6].number, x[7].integer != 0, queries, keys, inner, outer};
+    const Work work{Forward<T>{q, k, v, {mask}, y, elements<T>(lse), x[6].number, x[7].integer != 0, queries, keys, inner, outer}};
     work.mask.check(q, keys);
     if (heads * queries * keys * inner * outer == 0) {
         return 0;
@@ -180,7 +238,13 @@ template <class T> int attention_typed(const mytorch_argument *x) {
 }
 
 int attention(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? attention_typed<float>(x) : holds<double>(x[0].array) ? attention_typed<double>(x) : 0;
+#if defined(__AMX_BF16__)
+    if (holds<bfloat16>(x[0].array)) {
+        return x[3].array.type == MYTORCH_BFLOAT16 ? 0 : attention_typed<float, TileForward>(x);
+    }
+#endif
+    return holds<float>(x[0].array)    ? attention_typed<float, Forward<float>>(x)
+           : holds<double>(x[0].array) ? attention_typed<double, Forward<double>>(x) : 0;
 }
 
 }  // namespace

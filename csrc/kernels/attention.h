@@ -5,7 +5,7 @@
 #define MYTORCH_KERNELS_ATTENTION_H
 
 #include "flags.h"
-#include "gemm.h"
+#include "tiles.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -69,7 +69,7 @@ template <class T> void scale_all(T *x, int64_t count, T factor) {
 }
 
 // to[line * to_step + p] = panel[p * COLUMNS + line]
-template <class T> void unpack_panel(T *to, int64_t to_step, const T *panel, int64_t width, int64_t depth) {
+template <class T, class To> void unpack_panel(To *to, int64_t to_step, const T *panel, int64_t width, int64_t depth) {
     constexpr int W = WIDTH<T>;
     for (int64_t p = 0; p < depth; p += W) {
         const int64_t deep = least<int64_t>(W, depth - p);
@@ -80,7 +80,7 @@ template <class T> void unpack_panel(T *to, int64_t to_step, const T *panel, int
             }
             transpose_block<T>(block);
             for (int i = 0; i < least<int64_t>(W, width - first); ++i) {
-                T *target = to + (first + i) * to_step + p;
+                To *target = to + (first + i) * to_step + p;
                 if (deep == W) {
                     store(target, block[i]);
                 } else {
@@ -98,6 +98,49 @@ void multiply_column(int64_t rows, int64_t height, int64_t depth, const T *a, in
         tile<T>(static_cast<int>(least(height, rows - i)), depth, a, b, COLUMNS<T>, c + i * COLUMNS<T>, COLUMNS<T>, COLUMNS<T>, start);
     }
 }
+
+#if defined(__AMX_BF16__)
+
+// Two numbers of float32 into words of bfloat16, as tiles.h has them: their first eight bits, and the next eight. What both leave out is
+// 2^-17 of a number: a product with bfloat16 is as good as one of float32, for a result that is rounded to eight bits.
+MYTORCH_INLINE void split_in_two(VecF x, VecF y, float *first, float *second) {
+    constexpr uint32_t UPPER = 0xffff0000u, HALF = 0x8000u;
+    for (float *to : {first, second}) {
+        const VecF near_x = bits_as<VecF>((bits_as<VecU>(x) + HALF) & UPPER), near_y = bits_as<VecF>((bits_as<VecU>(y) + HALF) & UPPER);
+        store(to, word_of(near_x, near_y));
+        x = x - near_x;
+        y = y - near_y;
+    }
+}
+
+// A right factor of `depth` rows of COLUMNS numbers each, as two.
+inline void split_rows(const float *rows, int64_t depth, float *first, float *second) {
+    for (int64_t p = 0; p < depth; p += STEP, rows += STEP * BLOCK) {
+        for (int64_t i = 0; i < SIDE; ++i) {
+            for (int64_t half = 0; half < 2; ++half) {
+                const int64_t at = p * SIDE + half * TILE + i * SIDE;
+                const VecF x = p + i < depth ? load(rows + i * BLOCK + half * SIDE) : VecF{};
+                const VecF y = p + i + SIDE < depth ? load(rows + (i + SIDE) * BLOCK + half * SIDE) : VecF{};
+                split_in_two(x, y, first + at, second + at);
+            }
+        }
+    }
+}
+
+inline int64_t blocks_of(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
+
+// Panels of tiles of all `lines` lines, each of `depth` numbers: BLOCK of them at a time.
+template <bool by_line> void pack_all(float *to, const Lines<bfloat16> &x, int64_t lines, int64_t depth) {
+    const int64_t size = blocks_of(depth) * STEP_SIZE<bfloat16>;
+    for (int64_t i = 0; i < lines; i += BLOCK, to += size) {
+        if (lines - i <= SIDE) {  // packing leaves the second half as it is
+            std::memset(to, 0, static_cast<size_t>(size) * sizeof(float));
+        }
+        pack_tiles<by_line>(to, Lines<bfloat16>{x.data + i * x.line_step, x.line_step, x.depth_step}, least(BLOCK, lines - i), depth);
+    }
+}
+
+#endif
 
 inline int64_t panels_of(int64_t rows) {
     const int64_t height = panel_height(rows);
@@ -119,6 +162,17 @@ inline int64_t begin_of(const mytorch_array &x, int64_t head) {
 template <class T> Matrix<T> matrix_of(const mytorch_array &x, int64_t head) {
     return {static_cast<const T *>(x.data) + begin_of(x, head), step(x, x.ndim - 2), step(x, x.ndim - 1)};
 }
+
+#if defined(__AMX_BF16__)
+
+// Rows of a matrix as lines, or its columns.
+inline Lines<bfloat16> lines_of(const mytorch_array &x, int64_t head, bool columns = false) {
+    const Matrix<bfloat16> matrix = matrix_of<bfloat16>(x, head);
+    return columns ? Lines<bfloat16>{matrix.data, matrix.column_step, matrix.row_step}
+                   : Lines<bfloat16>{matrix.data, matrix.row_step, matrix.column_step};
+}
+
+#endif
 
 // The rows of a matrix that is written, which lie along memory.
 template <class T> T *rows_of(const mytorch_array &x, int64_t head) { return static_cast<T *>(x.data) + begin_of(x, head); }

@@ -98,9 +98,9 @@ template <class T> struct Backward {
         }
     }
 
-    T dot(const Matrix<T> &a, const Matrix<T> &b, int64_t row) const {
-        const T *x = a.data + row * a.row_step;
-        const T *z = b.data + row * b.row_step;
+    template <class M> T dot(const Matrix<M> &a, const Matrix<M> &b, int64_t row) const {
+        const M *x = a.data + row * a.row_step;
+        const M *z = b.data + row * b.row_step;
         Vec<T> sum{};
         int64_t i = 0;
         for (; i + W <= outer && a.column_step == 1 && b.column_step == 1; i += W) {
@@ -108,7 +108,7 @@ template <class T> struct Backward {
         }
         T total = sum_of(sum);
         for (; i < outer; ++i) {
-            total += x[i * a.column_step] * z[i * b.column_step];
+            total += T(x[i * a.column_step]) * T(z[i * b.column_step]);
         }
         return total;
     }
@@ -200,7 +200,132 @@ template <class T> struct Backward {
     }
 };
 
-template <class T> int attention_grad_typed(const mytorch_argument *x) {
+#if defined(__AMX_BF16__)
+
+// The same of bfloat16 on AMX, in blocks of 32 queries by 32 keys. p and ds are split in two; whole q, k and v are not scaled, but results.
+struct TileBackward : Backward<float> {
+    static constexpr int64_t SIZE = STEP_SIZE<bfloat16>, AREA = BLOCK * BLOCK;
+
+    explicit TileBackward(const Backward<float> &same) : Backward<float>(same) {}
+
+    // The factors of a head's products, in tiles, and what its queries need.
+    struct Tiles {
+        Scratch<float> q_rows, g_rows, q_columns, g_columns, k_rows, v_rows, k_columns, sum, delta;
+    };
+
+    // One block: scores and what they become, also as factors in two parts.
+    struct Block {
+        Scratch<float> p, ds, bias, p_parts, ds_parts, ds_left;
+    };
+
+    void run(int64_t head) const {
+        const int64_t down = blocks_of(queries), across = blocks_of(keys), in = blocks_of(inner), out = blocks_of(outer);
+        const Tiles tiles{Scratch<float>(down * in * SIZE), Scratch<float>(down * out * SIZE), Scratch<float>(down * in * SIZE),
+                          Scratch<float>(down * out * SIZE), Scratch<float>(across * in * SIZE), Scratch<float>(across * out * SIZE),
+                          Scratch<float>(across * in * SIZE), Scratch<float>(queries), Scratch<float>(queries)};
+        pack(head, tiles);
+        const Block block{Scratch<float>(AREA), Scratch<float>(AREA), Scratch<float>(AREA), Scratch<float>(AREA), Scratch<float>(AREA),
+                          Scratch<float>(AREA)};
+        Scratch<float> dq_sum(down * in * AREA), dk_sum(in * AREA), dv_sum(out * AREA);
+        const Amx unit;
+        for (int64_t j = 0; j < across; ++j) {
+            const int64_t width = least(BLOCK, keys - j * BLOCK);
+            const int64_t begin = causal ? j : 0;  // queries before them do not see these keys
+            for (int64_t i = begin; i < down; ++i) {
+                const int64_t height = least(BLOCK, queries - i * BLOCK);
+                unit.multiply<1>(in, tiles.q_rows + i * in * SIZE, tiles.k_rows + j * in * SIZE, block.p, height, width, Start::zero);
+                unit.multiply<1>(out, tiles.g_rows + i * out * SIZE, tiles.v_rows + j * out * SIZE, block.ds, height, width, Start::zero);
+                differentiate(head, i * BLOCK, height, j * BLOCK, width, tiles, block);
+                add(unit, tiles.g_columns + i * SIZE, down * SIZE, outer, block.p_parts, width, dv_sum, i == begin);
+                add(unit, tiles.q_columns + i * SIZE, down * SIZE, inner, block.ds_parts, width, dk_sum, i == begin);
+                for (int64_t c = 0; c < in; ++c) {
+                    const float *const right = tiles.k_columns + (c * across + j) * SIZE;
+                    float *const to = dq_sum + (i * in + c) * AREA;
+                    const int64_t columns = least(BLOCK, inner - c * BLOCK);
+                    unit.multiply<1>(1, block.ds_left + AREA / 2, right, to, height, columns, j == 0 ? Start::zero : Start::keep);
+                    unit.multiply<1>(1, block.ds_left, right, to, height, columns, Start::keep);
+                }
+            }
+            if (begin >= down) {
+                zero_all(dk_sum, in * AREA);
+                zero_all(dv_sum, out * AREA);
+            }
+            scale_all<float>(dk_sum, in * AREA, static_cast<float>(scale));
+            put_columns(dk, head, j * BLOCK, width, inner, dk_sum);
+            put_columns(dv, head, j * BLOCK, width, outer, dv_sum);
+        }
+        put_rows(head, dq_sum);
+    }
+
+    void pack(int64_t head, const Tiles &tiles) const {
+        pack_all<true>(tiles.q_rows, lines_of(q, head), queries, inner);
+        pack_all<true>(tiles.g_rows, lines_of(g, head), queries, outer);
+        pack_all<true>(tiles.q_columns, lines_of(q, head, true), inner, queries);
+        pack_all<true>(tiles.g_columns, lines_of(g, head, true), outer, queries);
+        pack_all<false>(tiles.k_rows, lines_of(k, head), keys, inner);
+        pack_all<false>(tiles.v_rows, lines_of(v, head), keys, outer);
+        pack_all<false>(tiles.k_columns, lines_of(k, head, true), inner, keys);
+        const Matrix<bfloat16> slope = matrix_of<bfloat16>(g, head), result = matrix_of<bfloat16>(y, head);
+        for (int64_t i = 0; i < queries; ++i) {
+            tiles.sum[i] = lse[head * queries + i] * static_cast<float>(LOG2_E);
+            tiles.delta[i] = dot(slope, result, i);
+        }
+    }
+
+    static void zero_all(float *to, int64_t count) { std::memset(to, 0, static_cast<size_t>(count) * sizeof(float)); }
+
+    // sum (+)= a b for the panels of a left factor of `lines` lines, and a right one in two parts.
+    static void add(const Amx &unit, const float *a, int64_t a_step, int64_t lines, const float *parts, int64_t width, float *sum, bool first) {
+        for (int64_t i = 0; i < lines; i += BLOCK, a += a_step, sum += AREA) {
+            unit.multiply<1>(1, a, parts + AREA / 2, sum, least(BLOCK, lines - i), width, first ? Start::zero : Start::keep);
+            unit.multiply<1>(1, a, parts, sum, least(BLOCK, lines - i), width, Start::keep);
+        }
+    }
+
+    // Scores become p, and dp becomes ds; where there is no query or key, zero.
+    void differentiate(int64_t head, int64_t first, int64_t rows, int64_t key, int64_t width, const Tiles &tiles, const Block &block) const {
+        scale_all<float>(block.p, rows * BLOCK, static_cast<float>(scale * LOG2_E));
+        if (mask.array.data != nullptr) {
+            mask.read<float>(block.bias, head, first, rows, key, width, BLOCK);
+            mask.add<float>(block.p, block.bias, rows * BLOCK);
+        }
+        for (int64_t i = 0; i < rows; ++i) {
+            const float sum = tiles.sum[first + i], delta = tiles.delta[first + i];
+            const int64_t visible = causal ? least(width, first + i + 1 - key) : width;
+            for (int half = 0; half < 2; ++half) {
+                float *const at = block.p + i * BLOCK + half * W, *const slope = block.ds + i * BLOCK + half * W;
+                const Mask<float> there = lanes<float>(half * W) < static_cast<int32_t>(visible);
+                const VecF p = there ? exp2<float>(load(at) - sum) : VecF{};
+                store(at, p);
+                store(slope, there ? p * (load(slope) - delta) : VecF{});
+            }
+            split_in_two(load(block.ds + i * BLOCK), load(block.ds + i * BLOCK + W), block.ds_left + i * SIDE, block.ds_left + AREA / 2 + i * SIDE);
+        }
+        split_rows(block.p, rows, block.p_parts, block.p_parts + AREA / 2);
+        split_rows(block.ds, rows, block.ds_parts, block.ds_parts + AREA / 2);
+    }
+
+    // A sum [column][row] of a block of rows.
+    static void put_columns(const mytorch_array &to, int64_t head, int64_t row, int64_t rows, int64_t columns, const float *sum) {
+        const int64_t row_step = step(to, to.ndim - 2);
+        unpack_panel<float>(rows_of<bfloat16>(to, head) + row * row_step, row_step, sum, rows, columns);
+    }
+
+    void put_rows(int64_t head, const float *sum) const {
+        const int64_t row_step = step(dq, dq.ndim - 2), panels = blocks_of(inner);
+        for (int64_t i = 0; i < queries; ++i) {
+            for (int64_t c = 0; c < panels; ++c) {
+                map(least(BLOCK, inner - c * BLOCK), rows_of<bfloat16>(dq, head) + i * row_step + c * BLOCK,
+                    [&](VecF v) { return v * static_cast<float>(scale); }, sum + ((i / BLOCK * panels + c) * BLOCK + i % BLOCK) * BLOCK);
+            }
+        }
+    }
+};
+
+#endif
+
+// T: the type to compute in, Work: how.
+template <class T, class Work> int attention_grad_typed(const mytorch_argument *x) {
     const mytorch_array &g = x[0].array, &q = x[1].array, &k = x[2].array, &v = x[3].array, &mask = x[4].array, &y = x[5].array;
     const mytorch_array &lse = x[6].array, &dq = x[7].array, &dk = x[8].array, &dv = x[9].array;
     const int nd = q.ndim;
@@ -224,8 +349,8 @@ template <class T> int attention_grad_typed(const mytorch_argument *x) {
     if (mask.data != nullptr && mask.type != MYTORCH_BOOL && mask.type != q.type) {
         return 0;
     }
-    const Backward<T> work{g,  q,  k,  v, {mask}, y, elements<T>(lse), dq, dk, dv, x[10].number, x[11].integer != 0,
-                           queries, keys, inner, outer};
+    const Work work{Backward<T>{g, q, k, v, {mask}, y, elements<T>(lse), dq, dk, dv, x[10].number, x[11].integer != 0, queries, keys, inner,
+                                outer}};
     work.mask.check(q, keys);
     if (heads * queries * keys * inner * outer == 0) {
         return 0;
@@ -235,7 +360,13 @@ template <class T> int attention_grad_typed(const mytorch_argument *x) {
 }
 
 int attention_grad(const mytorch_argument *x) {
-    return holds<float>(x[1].array) ? attention_grad_typed<float>(x) : holds<double>(x[1].array) ? attention_grad_typed<double>(x) : 0;
+#if defined(__AMX_BF16__)
+    if (holds<bfloat16>(x[1].array)) {
+        return x[4].array.type == MYTORCH_BFLOAT16 ? 0 : attention_grad_typed<float, TileBackward>(x);
+    }
+#endif
+    return holds<float>(x[1].array)    ? attention_grad_typed<float, Backward<float>>(x)
+           : holds<double>(x[1].array) ? attention_grad_typed<double, Backward<double>>(x) : 0;
 }
 
 }  // namespace

@@ -13,47 +13,8 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-#if !defined(__AVX512F__)
-typedef uint32_t VecU __attribute__((vector_size(REGISTER_BYTES)));
-#endif
-typedef uint16_t Halves __attribute__((vector_size(REGISTER_BYTES / 2)));  // as many numbers as a vector of float32 holds
-constexpr int W = WIDTH<float>;
-
-MYTORCH_INLINE VecF widened(Halves x) { return bits_as<VecF>(__builtin_convertvector(x, VecU) << 16u); }
-
-// The nearest, of two the even one; every NaN the same.
-MYTORCH_INLINE Halves rounded(VecF x) {
-    const VecU bits = bits_as<VecU>(x);
-    const VecU nearest = (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
-    return __builtin_convertvector(x != x ? VecU{} + 0x7fc0u : nearest, Halves);
-}
-
-MYTORCH_INLINE Halves load_halves(const uint16_t *from, int64_t count = W) {
-    Halves v = {};
-    std::memcpy(&v, from, static_cast<size_t>(count) * sizeof(uint16_t));
-    return v;
-}
-
-MYTORCH_INLINE void cast_row(const float *from, uint16_t *to, int64_t n) {
-    int64_t i = 0;
-    for (; i + W <= n; i += W) {
-        const Halves y = rounded(load(from + i));
-        std::memcpy(to + i, &y, sizeof(y));
-    }
-    if (i < n) {
-        const Halves y = rounded(load_some(from + i, n - i));
-        std::memcpy(to + i, &y, static_cast<size_t>(n - i) * sizeof(uint16_t));
-    }
-}
-
-MYTORCH_INLINE void cast_row(const uint16_t *from, float *to, int64_t n) {
-    int64_t i = 0;
-    for (; i + W <= n; i += W) {
-        store(to + i, widened(load_halves(from + i)));
-    }
-    if (i < n) {
-        store_some(to + i, widened(load_halves(from + i, n - i)), n - i);
-    }
+template <class From, class To> MYTORCH_INLINE void cast_row(const From *from, To *to, int64_t n) {
+    map(n, to, [](VecF v) { return v; }, from);
 }
 
 // y = x in the other type; x of any strides, y contiguous.
@@ -89,11 +50,11 @@ int cast(const mytorch_argument *arguments) {
     const mytorch_array &x = arguments[0].array, &y = arguments[1].array;
     require(same_shape(x, y) && is_contiguous(y), "cast: expected arrays of one shape, the result contiguous");
     if (x.type == MYTORCH_FLOAT32 && y.type == MYTORCH_BFLOAT16) {
-        cast_typed<float>(x, static_cast<uint16_t *>(y.data));
+        cast_typed<float>(x, static_cast<bfloat16 *>(y.data));
         return 1;
     }
     if (x.type == MYTORCH_BFLOAT16 && y.type == MYTORCH_FLOAT32) {
-        cast_typed<uint16_t>(x, static_cast<float *>(y.data));
+        cast_typed<bfloat16>(x, static_cast<float *>(y.data));
         return 1;
     }
     return 0;
@@ -104,7 +65,10 @@ int cast(const mytorch_argument *arguments) {
 // The vectors of AVX512-BF16 as a unit of tiles.h.
 struct Bfloat16Vectors {
     template <int PARTS>
-    void multiply(int64_t steps, const float *a, const float *b, float *block, int64_t rows, int64_t, Start start) const {
+    void multiply(int64_t steps, const float *a, const float *b, float *block, int64_t rows, int64_t, Start start, Ahead &ahead) const {
+        for (int64_t step = 0; step < steps; ++step) {
+            ahead.fetch();
+        }
         static_assert(PARTS == 1, "bfloat16 alone");
         for (int64_t row = 0; row < rows; row += R) {
             eight_rows(steps, a + row / SIDE * TILE + row % SIDE * SIDE, b, block + row * BLOCK, start);
@@ -166,19 +130,34 @@ using Unit = Amx;
 bool has_unit(bool) { return true; }
 #endif
 
+// y = a b (+ bias), rounded as it is put down; false, with nothing done, where that would not be once.
+bool multiply_and_round(int64_t m, int64_t n, int64_t k, Lines<bfloat16> a, Lines<bfloat16> b, const Result<bfloat16> &to) {
+    const auto run = [](const auto &product) {
+        const bool once = product.once();
+        if (once) {
+            product.run();
+        }
+        return once;
+    };
+    return k > 0 && (m >= n ? run(ProductInPairs<Unit, true, bfloat16, bfloat16>{m, n, k, a, b, to})
+                            : run(ProductInPairs<Unit, false, bfloat16, bfloat16>{m, n, k, b, a, to}));
+}
+
 // y (m x n) = a b (+ bias), rounded once where y is bfloat16.
-template <class To>
-void multiply_bfloat16(int64_t m, int64_t n, int64_t k, Lines<uint16_t> a, Lines<uint16_t> b, const float *bias, To *y) {
-    constexpr bool direct = sizeof(To) == sizeof(float);
-    Scratch<float> own(direct ? 1 : m * n);
-    float *const sums = direct ? reinterpret_cast<float *>(y) : static_cast<float *>(own);
-    multiply_in_pairs<Unit>(m, n, k, a, b, {sums, n, Start::zero, bias});
-    if constexpr (!direct) {
+template <class To> void multiply_bfloat16(int64_t m, int64_t n, int64_t k, Lines<bfloat16> a, Lines<bfloat16> b, const To *bias, To *y) {
+    if constexpr (sizeof(To) == sizeof(float)) {
+        multiply_in_pairs<Unit>(m, n, k, a, b, {y, n, Start::zero, bias});
+    } else if (!multiply_and_round(m, n, k, a, b, {y, n, Start::zero, bias})) {
+        Scratch<float> wide(bias == nullptr ? 1 : n), sums(m * n);
+        if (bias != nullptr) {
+            cast_row(bias, static_cast<float *>(wide), n);
+        }
+        multiply_in_pairs<Unit>(m, n, k, a, b, {sums, n, Start::zero, bias == nullptr ? nullptr : static_cast<const float *>(wide)});
         parallel_ranges(m * n, 1 << 15, [&](int64_t begin, int64_t end) { cast_row(sums + begin, y + begin, end - begin); });
     }
 }
 
-template <class To> void matmul_typed(const mytorch_array &a, const mytorch_array &b, const float *bias, const mytorch_array &y) {
+template <class To> void matmul_typed(const mytorch_array &a, const mytorch_array &b, const To *bias, const mytorch_array &y) {
     const int nd = y.ndim;
     const int64_t m = y.shape[nd - 2], n = y.shape[nd - 1], k = a.shape[nd - 1];
     int64_t batch = 1;
@@ -186,8 +165,8 @@ template <class To> void matmul_typed(const mytorch_array &a, const mytorch_arra
         batch *= y.shape[i];
     }
     const auto one = [&](int64_t index) {
-        Lines<uint16_t> left = {static_cast<const uint16_t *>(a.data), step(a, nd - 2), step(a, nd - 1)};
-        Lines<uint16_t> right = {static_cast<const uint16_t *>(b.data), step(b, nd - 1), step(b, nd - 2)};
+        Lines<bfloat16> left = {static_cast<const bfloat16 *>(a.data), step(a, nd - 2), step(a, nd - 1)};
+        Lines<bfloat16> right = {static_cast<const bfloat16 *>(b.data), step(b, nd - 1), step(b, nd - 2)};
         int64_t rest = index;
         for (int i = nd - 3; i >= 0; --i) {
             left.data += rest % y.shape[i] * step(a, i);
@@ -207,7 +186,7 @@ template <class To> void matmul_typed(const mytorch_array &a, const mytorch_arra
 
 #endif
 
-// y (*, m, n), float32 or bfloat16, = a (*, m, k) b (*, k, n) (+ bias (n) in float32), by AMX, or by vectors
+// y (*, m, n), float32 or bfloat16, = a (*, m, k) b (*, k, n) (+ bias (n) of y's type), by AMX, or by vectors
 // where they are quick or the last argument asks for them.
 int matmul_bfloat16(const mytorch_argument *x) {
 #ifdef MYTORCH_BFLOAT16_UNITS
@@ -222,15 +201,14 @@ int matmul_bfloat16(const mytorch_argument *x) {
     for (int i = 0; i < nd - 2; ++i) {
         require(a.shape[i] == y.shape[i] && b.shape[i] == y.shape[i], "matmul: batches do not fit");
     }
-    const float *bias_row = elements<float>(bias);
-    require(bias_row == nullptr || count_of(bias) == y.shape[nd - 1], "matmul: the bias has one number per column");
+    require(bias.data == nullptr || count_of(bias) == y.shape[nd - 1], "matmul: the bias has one number per column");
     if (count_of(y) == 0) {
         return 1;
     }
     if (y.type == MYTORCH_FLOAT32) {
-        matmul_typed<float>(a, b, bias_row, y);
+        matmul_typed<float>(a, b, elements<float>(bias), y);
     } else {
-        matmul_typed<uint16_t>(a, b, bias_row, y);
+        matmul_typed<bfloat16>(a, b, elements<bfloat16>(bias), y);
     }
     return 1;
 #else

@@ -20,8 +20,9 @@ template <class On, class T> void correlate_on(const Correlation<T> *phases, int
         units[i] = On{phases[i]};
         begin[i + 1] = begin[i] + one.groups * units[i].packed_size();
     }
-    const Cut cut(one.axes, one.images, one.rows * one.depth(), (units[0].channels_at_once() * steps + one.rows) * static_cast<int64_t>(sizeof(T)));
-    Scratch<T> packed(begin[number]);
+    constexpr int64_t bytes = sizeof(Number<T>);
+    const Cut cut(one.axes, one.images, one.rows * one.depth(), (units[0].channels_at_once() * steps + one.rows) * bytes);
+    Scratch<Number<T>> packed(begin[number]);
     for (int64_t i = 0; i < number; ++i) {
         units[i].pack_weight(packed + begin[i]);
     }
@@ -43,32 +44,36 @@ template <class On, class T> void correlate_on(const Correlation<T> *phases, int
     }
 }
 
-// The same on the unit that is quicker.
-template <class T> void correlate(const Correlation<T> *phases, int64_t number) {
+// The same on the unit that is quicker. False, with nothing done, for bfloat16 where that is the vectors' float32.
+template <class T> bool correlate(const Correlation<T> *phases, int64_t number) {
     int64_t work = 0;
     for (int64_t i = 0; i < number; ++i) {
         work += phases[i].images * phases[i].groups * phases[i].axes.outputs() * phases[i].rows * phases[i].depth();
     }
 #if defined(__AMX_BF16__)
-    if constexpr (sizeof(T) == sizeof(float)) {
+    if constexpr (sizeof(T) <= sizeof(float)) {
         bool worth = true;
         for (int64_t i = 0; i < number; ++i) {
-            worth = worth && TileCorrelation{phases[i]}.worth();
+            worth = worth && TileCorrelation<T>{phases[i]}.worth();
         }
         if (worth) {
-            correlate_on<TileCorrelation>(phases, number, work);
-            return;
+            correlate_on<TileCorrelation<T>>(phases, number, work);
+            return true;
         }
     }
 #endif
-    correlate_on<VectorCorrelation<T>>(phases, number, work);
+    if constexpr (sizeof(T) >= sizeof(float)) {
+        correlate_on<VectorCorrelation<T>>(phases, number, work);
+    }
+    return sizeof(T) >= sizeof(float);
 }
 
 template <class T>
 int conv_typed(const mytorch_array &x, const mytorch_array &weight, const mytorch_array &bias, const mytorch_array &y,
                const mytorch_argument *numbers, int64_t groups) {
     const Axes axes = axes_of(x, weight, y, numbers, groups);
-    const T *from = elements<T>(x), *factor = elements<T>(weight), *added = elements<T>(bias);
+    const T *from = elements<T>(x), *factor = elements<T>(weight);
+    const Number<T> *added = elements<Number<T>>(bias);
     T *to = elements<T>(y);
     require(added == nullptr || count_of(bias) == y.shape[1], "conv: the bias has one number per output channel");
     if (count_of(x) == 0 || count_of(y) == 0) {
@@ -76,13 +81,14 @@ int conv_typed(const mytorch_array &x, const mytorch_array &weight, const mytorc
     }
     const int64_t channels = weight.shape[1], rows = y.shape[1] / groups, size = axes.kernel_size();
     if (channels == 1 && groups > 1) {
-        depthwise(&axes, 1, x.shape[0], y.shape[1], rows, from, factor, added, to);
-        return 1;
+        if constexpr (sizeof(T) >= sizeof(float)) {
+            depthwise(&axes, 1, x.shape[0], y.shape[1], rows, from, factor, added, to);
+        }
+        return sizeof(T) >= sizeof(float);
     }
     const Correlation<T> whole{axes, x.shape[0], groups, channels, rows, from, added, to, factor, rows * channels * size, channels * size,
                                size};
-    correlate(&whole, 1);
-    return 1;
+    return correlate(&whole, 1);
 }
 
 // The inputs i = phase + stride * q of an axis see g[q + (phase + padding - dilation * k) / stride] for every k that divides evenly:
@@ -108,7 +114,8 @@ template <class T>
 int conv_grad_input_typed(const mytorch_array &g, const mytorch_array &weight, const mytorch_array &bias, const mytorch_array &dx,
                           const mytorch_argument *numbers, int64_t groups) {
     const Axes forward = axes_of(dx, weight, g, numbers, groups);
-    const T *from = elements<T>(g), *factor = elements<T>(weight), *added = elements<T>(bias);
+    const T *from = elements<T>(g), *factor = elements<T>(weight);
+    const Number<T> *added = elements<Number<T>>(bias);
     T *to = elements<T>(dx);
     require(added == nullptr || count_of(bias) == dx.shape[1], "conv_grad_input: the bias has one number per channel");
     if (count_of(g) == 0 || count_of(dx) == 0) {
@@ -137,34 +144,35 @@ int conv_grad_input_typed(const mytorch_array &g, const mytorch_array &weight, c
     if (seeing < strides) {  // what no output sees
         const int64_t image = forward.image_size();
         parallel(count_of(dx) / image, [&](int64_t i) {
-            const T value = added == nullptr ? T(0) : added[i % dx.shape[1]];
+            const T value = added == nullptr ? T(0) : T(added[i % dx.shape[1]]);
             for (int64_t k = 0; k < image; ++k) {
                 to[i * image + k] = value;
             }
         });
     }
     if (channels == 1 && outputs == 1 && groups > 1) {
-        Scratch<Axes> axes(seeing);
-        for (int64_t i = 0; i < seeing; ++i) {
-            axes[i] = phases[i].axes;
+        if constexpr (sizeof(T) >= sizeof(float)) {
+            Scratch<Axes> axes(seeing);
+            for (int64_t i = 0; i < seeing; ++i) {
+                axes[i] = phases[i].axes;
+            }
+            depthwise<T>(axes, seeing, g.shape[0], groups, 1, from, factor, added, to);
         }
-        depthwise<T>(axes, seeing, g.shape[0], groups, 1, from, factor, added, to);
-    } else if (seeing > 0) {
-        correlate<T>(phases, seeing);
+        return sizeof(T) >= sizeof(float);
     }
-    return 1;
+    return seeing == 0 || correlate<T>(phases, seeing);
 }
 
 int conv(const mytorch_argument *x) {
-    const mytorch_array &y = x[3].array;
-    return holds<float>(y) ? conv_typed<float>(x[0].array, x[1].array, x[2].array, y, x + 4, x[13].integer)
-           : holds<double>(y) ? conv_typed<double>(x[0].array, x[1].array, x[2].array, y, x + 4, x[13].integer) : 0;
+    return by_type(x[3].array, [&](auto *type) {
+        return conv_typed<std::remove_pointer_t<decltype(type)>>(x[0].array, x[1].array, x[2].array, x[3].array, x + 4, x[13].integer);
+    });
 }
 
 int conv_grad_input(const mytorch_argument *x) {
-    const mytorch_array &dx = x[3].array;
-    return holds<float>(dx) ? conv_grad_input_typed<float>(x[0].array, x[1].array, x[2].array, dx, x + 4, x[13].integer)
-           : holds<double>(dx) ? conv_grad_input_typed<double>(x[0].array, x[1].array, x[2].array, dx, x + 4, x[13].integer) : 0;
+    return by_type(x[3].array, [&](auto *type) {
+        return conv_grad_input_typed<std::remove_pointer_t<decltype(type)>>(x[0].array, x[1].array, x[2].array, x[3].array, x + 4, x[13].integer);
+    });
 }
 
 }  // namespace

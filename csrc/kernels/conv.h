@@ -11,6 +11,7 @@
 #ifndef MYTORCH_KERNELS_CONV_H
 #define MYTORCH_KERNELS_CONV_H
 
+#include "bfloat16.h"
 #include "gemm.h"
 
 namespace mytorch {
@@ -173,6 +174,28 @@ template <class T, int S = WIDTH<T>> MYTORCH_INLINE void spread_even(T *to, cons
     }
 }
 
+// to[i * step] = from[i]
+template <class T> MYTORCH_INLINE void spread(T *to, const T *from, int64_t n, int64_t step) {
+    if (step == 2) {
+        spread_even(to, from, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+        to[i * step] = from[i];
+    }
+}
+
+// The same, rounded.
+MYTORCH_INLINE void spread(bfloat16 *to, const float *from, int64_t n, int64_t step) {
+    constexpr int64_t SOME = 64;
+    bfloat16 some[SOME];
+    for (int64_t i = 0; i < n; i += SOME) {
+        const int64_t count = least(SOME, n - i);
+        map(count, some, [](VecF v) { return v; }, from + i);
+        spread(reinterpret_cast<uint16_t *>(to + i * step), reinterpret_cast<const uint16_t *>(some), count, step);
+    }
+}
+
 // Where things lie in a strip: distances from one row, sheet of rows, phase of the width, channel and image to the next.
 struct Layout {
     int64_t row, sheet, phase, channel, image;
@@ -297,7 +320,8 @@ struct Cut {
 template <class T> struct Correlation {
     Axes axes;
     int64_t images, groups, channels, rows;  // channels of the image and rows (output channels) of one group
-    const T *x, *bias;
+    const T *x;
+    const Number<T> *bias;
     T *y;
     // The weight: element (row, c, tap) of group g is weight[g * group_step + row * row_step + c * channel_step + number of the tap].
     const T *weight;
@@ -324,26 +348,25 @@ template <class T> struct Correlation {
 
     // One line of outputs, number h of a sheet and of output channel `row`, to its place in the result of an image, with a number per
     // output channel added unless `added` is NULL.
-    void put_line(T *to, T *block, const BlockSteps &steps, const Axes &part, int64_t sheet, int64_t h, int64_t row, const T *added) const {
+    void put_line(T *to, Number<T> *block, const BlockSteps &steps, const Axes &part, int64_t sheet, int64_t h, int64_t row,
+                  const Number<T> *added) const {
         const Axis &depth = part.axis[0], &height = part.axis[1], &width = part.axis[2];
-        const int64_t extent = width.extent(), z = depth.to_first + (depth.begin + sheet % depth.extent()) * depth.to_step;
+        const int64_t extent = width.extent(), z = depth.to_first + (depth.begin + (depth.extent() > 1 ? sheet % depth.extent() : 0)) * depth.to_step;
         const int64_t u = height.to_first + (height.begin + h) * height.to_step;
-        T *from = block + row * steps.channel + sheet * steps.sheet + h * steps.row;
+        Number<T> *from = block + row * steps.channel + sheet * steps.sheet + h * steps.row;
         T *line = to + ((row * depth.to_size + z) * height.to_size + u) * width.to_size + width.to_first + width.begin * width.to_step;
-        if (added != nullptr) {
-            const auto sum = [more = added[row]](Vec<T> v) { return v + more; };
-            map(extent, width.to_step == 1 ? line : from, sum, from);
-        }
-        if (width.to_step == 1) {
-            if (added == nullptr) {
-                copy(line, from, extent);
+        const auto sum = [more = added == nullptr ? 0 : added[row]](Vec<T> v) { return v + more; };
+        if (width.to_step > 1) {
+            if (added != nullptr) {
+                map(extent, from, sum, from);
             }
-        } else if (width.to_step == 2) {
-            spread_even(line, from, extent);
+            spread(line, static_cast<const Number<T> *>(from), extent, width.to_step);
+        } else if (added != nullptr) {
+            map(extent, line, sum, from);
+        } else if constexpr (sizeof(T) == sizeof(Number<T>)) {
+            copy(line, from, extent);
         } else {
-            for (int64_t w = 0; w < extent; ++w) {
-                line[w * width.to_step] = from[w];
-            }
+            map(extent, line, [](Vec<T> v) { return v; }, from);
         }
     }
 };

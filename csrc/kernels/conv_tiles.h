@@ -17,7 +17,7 @@ namespace MYTORCH_ISA {
 
 // c (+)= a b over steps of the depth: a block of 2 x 2 tiles, or, where there are at most 16 rows, of 1 x 4. The words of a step begin
 // at from + offset[step]; its 16 rows are `row` words apart, its parts `part` words.
-template <bool narrow>
+template <bool narrow, int PARTS = 3>
 __attribute__((noinline)) void correlate_block(int64_t steps, const float *a, const float *from, const int64_t *offset, int64_t row,
                                                int64_t part, float *c, int64_t c_step, Start start) {
     before_tiles();
@@ -34,9 +34,19 @@ __attribute__((noinline)) void correlate_block(int64_t steps, const float *a, co
         _tile_zero(2);
         _tile_zero(3);
     }
-    for (int64_t step = 0; step < steps; ++step, a += STEP_SIZE<float>) {
+    for (int64_t step = 0; step < steps; ++step, a += PARTS * 2 * TILE) {
         const float *const b = from + offset[step];
-        if constexpr (narrow) {  // all parts of a, and one tile of b after the other
+        if constexpr (narrow && PARTS == 1) {
+            _tile_loadd(4, a, 64);
+            _tile_loadd(5, b, words);
+            _tile_dpbf16ps(0, 4, 5);
+            _tile_loadd(6, b + SIDE, words);
+            _tile_dpbf16ps(1, 4, 6);
+            _tile_loadd(7, b + 2 * SIDE, words);
+            _tile_dpbf16ps(2, 4, 7);
+            _tile_loadd(5, b + 3 * SIDE, words);
+            _tile_dpbf16ps(3, 4, 5);
+        } else if constexpr (narrow) {  // all parts of a, and one tile of b after the other
             _tile_loadd(4, a, 64);
             _tile_loadd(5, a + 2 * TILE, 64);
             _tile_loadd(6, a + 4 * TILE, 64);
@@ -97,7 +107,13 @@ __attribute__((noinline)) void correlate_block(int64_t steps, const float *a, co
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             };
-            six_products(left, right, multiply);
+            if constexpr (PARTS == 3) {
+                six_products(left, right, multiply);
+            } else {
+                left(0);
+                right(0);
+                multiply();
+            }
         }
     }
     _tile_stored(0, c, line);
@@ -106,9 +122,15 @@ __attribute__((noinline)) void correlate_block(int64_t steps, const float *a, co
     _tile_stored(3, second + SIDE, line);
 }
 
-struct TileCorrelation : Correlation<float> {
-    static constexpr int64_t PARTS = 3, CHUNK = 64;  // parts of a number; channels at a time
-    uint32_t largest = 0;                            // of the weight's numbers, as bits
+// M: float, or bfloat16, which is one part.
+template <class M> struct TileCorrelation : Correlation<M> {
+    using Correlation<M>::axes, Correlation<M>::groups, Correlation<M>::channels, Correlation<M>::rows, Correlation<M>::x,
+        Correlation<M>::bias, Correlation<M>::y, Correlation<M>::weight, Correlation<M>::group_step, Correlation<M>::row_step,
+        Correlation<M>::channel_step, Correlation<M>::depth;
+    static constexpr int PARTS = parts_of(static_cast<M *>(nullptr));
+    static constexpr int64_t CHUNK = 64;                                          // channels at a time
+    using Stored = std::conditional_t<PARTS == 1, uint16_t, float>;               // of the strip, where numbers are only moved
+    uint32_t largest = 0;                                                         // of the weight's numbers, as bits
 
     bool narrow() const { return rows <= SIDE; }
     int64_t panel_rows() const { return narrow() ? SIDE : BLOCK; }
@@ -121,17 +143,19 @@ struct TileCorrelation : Correlation<float> {
     int64_t tap_groups() const { return axes.axis[0].taps * axes.axis[1].taps * taps_across(); }
     static int64_t tiles_of(int64_t some) { return (some + BLOCK - 1) / BLOCK; }
     int64_t steps() const { return tap_groups() * tiles_of(channels); }
-    int64_t channels_at_once() const { return least(channels, CHUNK) * 5 / 2; }  // in floats per place: a number and its parts
-    int64_t packed_size() const { return panels() * steps() * STEP_SIZE<float>; }
+    int64_t channels_at_once() const { return least(channels, CHUNK) * (2 + PARTS) / 2; }  // in floats per place: a number and its parts
+    int64_t packed_size() const { return panels() * steps() * STEP_SIZE<M>; }
     int64_t sheet_size(const Axes &part, const Layout &layout) const { return round_up(part.axis[1].extent() * layout.row, across()); }
 
     // Is it quicker than on the vector units? In cycles of a core, measured: a multiplication takes 1/55 and the splitting of a number
-    // 3, where the vector units need 1/25 for a multiplication.
+    // 3, where the vector units need 1/25 for a multiplication. bfloat16 takes a sixth, and the vector units would have to widen it.
     bool worth() const {
         const Axes whole = axes.part(0, 1);
         const int64_t outputs = whole.axis[1].extent() * whole.axis[2].extent();
         const int64_t multiplications = steps() * STEP * panels() * panel_rows();
-        return (multiplications / 55 + 3 * channels) * sheet_size(whole, Layout(whole)) < depth() * rows * outputs / 25;
+        const int64_t area = sheet_size(whole, Layout(whole));
+        return PARTS == 3 ? (multiplications / 55 + 3 * channels) * area < depth() * rows * outputs / 25
+                          : (multiplications / 330 + channels) * area < (depth() * rows / 25 + 4 * channels + 2 * rows) * outputs;
     }
 
     // For each group, panel and step: tiles of rows, as tiles.h has them.
@@ -139,15 +163,15 @@ struct TileCorrelation : Correlation<float> {
         Scratch<uint32_t> found(groups * panels());
         each_task(groups * rows * depth() << 5, groups * panels(), [&](int64_t index) {
             const int64_t group = index / panels(), panel = index % panels();
-            const float *from = weight + group * group_step + panel * panel_rows() * row_step;
-            found[index] = pack_rows_of_weight(to + index * steps() * STEP_SIZE<float>, from, least(panel_rows(), rows - panel * panel_rows()));
+            const M *from = weight + group * group_step + panel * panel_rows() * row_step;
+            found[index] = pack_rows_of_weight(to + index * steps() * STEP_SIZE<M>, from, least(panel_rows(), rows - panel * panel_rows()));
         });
         for (int64_t i = 0; i < groups * panels(); ++i) {
             largest = greatest<uint32_t>(largest, found[i]);
         }
     }
 
-    uint32_t pack_rows_of_weight(float *to, const float *from, int64_t height) const {
+    uint32_t pack_rows_of_weight(float *to, const M *from, int64_t height) const {
         const int64_t width_taps = axes.axis[2].taps;
         VecU most = {};
         for (int64_t chunk = 0; chunk < channels; chunk += CHUNK) {
@@ -155,7 +179,7 @@ struct TileCorrelation : Correlation<float> {
             for (int64_t group = 0; group < tap_groups(); ++group) {
                 const int64_t column = group % taps_across() * joined(), tap = group / taps_across() * width_taps + column;
                 const int64_t first = axes.kernel_index(tap), second = column + 1 < width_taps ? axes.kernel_index(tap + 1) : 0;
-                for (int64_t tile = 0; tile < tiles_of(some); ++tile, to += STEP_SIZE<float>) {
+                for (int64_t tile = 0; tile < tiles_of(some); ++tile, to += STEP_SIZE<M>) {
                     for (int64_t r = 0; r < panel_rows(); ++r) {
                         float pairs[2][SIDE] = {};
                         for (int64_t i = 0; i < BLOCK && r < height; ++i) {  // number i of the row: the pair's i % 2, of pair i / 2
@@ -173,9 +197,18 @@ struct TileCorrelation : Correlation<float> {
         return largest_of_bits(most);
     }
 
+    // Two numbers into a word of each part, `step` words apart.
+    static VecU split_apart(VecF x, VecF y, float *to, int64_t step, VecU most) {
+        if constexpr (PARTS == 3) {
+            return split_words(x, y, to, step, most);
+        } else {
+            return split_pair<1>(x, y, to, most);
+        }
+    }
+
     // The words of one image's strip for `some` channels from `from` on. Places outside the image, which are zero already, stay so.
     // Returns the bits of the largest number.
-    uint32_t fill_words(float *words, const float *from, const Axes &part, const Layout &layout, int64_t some, int64_t row, int64_t step) const {
+    uint32_t fill_words(float *words, const M *from, const Axes &part, const Layout &layout, int64_t some, int64_t row, int64_t step) const {
         const int64_t image_size = axes.image_size(), line = axes.axis[2].size, plane = axes.axis[1].size * line;
         const Axis &depth = part.axis[0], &height = part.axis[1], &width = part.axis[2];
         const auto first = [](const Axis &axis) { return axis.first_inside(axis.phase_begin(0)); };
@@ -183,16 +216,16 @@ struct TileCorrelation : Correlation<float> {
         const int64_t left = first(width), count = end(width) - left;
         VecU most = {};
         for (int64_t channel = 0; channel < some; channel += 2) {
-            const float *const image = from + channel * image_size + width.phase_begin(0) + left;
+            const M *const image = from + channel * image_size + width.phase_begin(0) + left;
             const int64_t second = channel + 1 < some ? image_size : 0;
             for (int64_t z = first(depth); z < end(depth); ++z) {
                 for (int64_t u = first(height); u < end(height); ++u) {
-                    const float *const source = image + (depth.phase_begin(0) + z) * plane + (height.phase_begin(0) + u) * line;
+                    const M *const source = image + (depth.phase_begin(0) + z) * plane + (height.phase_begin(0) + u) * line;
                     float *const to = words + channel / 2 * row + z * layout.sheet + u * layout.row + left;
                     for (int64_t w = 0; w < count; w += SIDE) {  // the last vector ends in zeros, where the next row begins
                         const VecF x = load_numbers(source + w, count - w);
                         const VecF y = second == 0 ? VecF{} : load_numbers(source + second + w, count - w);
-                        most = split_words(x, y, to + w, step, most);
+                        most = split_apart(x, y, to + w, step, most);
                     }
                 }
             }
@@ -201,17 +234,17 @@ struct TileCorrelation : Correlation<float> {
     }
 
     // The same where the places of an axis are not neighbours in the image: from a strip of numbers.
-    uint32_t fill_words_by_strip(float *words, const float *from, float *strip, const Axes &part, const Layout &layout, int64_t some, int64_t row,
+    uint32_t fill_words_by_strip(float *words, const M *from, Stored *strip, const Axes &part, const Layout &layout, int64_t some, int64_t row,
                                  int64_t step) const {
-        fill_strip<float>(strip, from, some, part, layout);
+        fill_strip<Stored>(strip, reinterpret_cast<const Stored *>(from), some, part, layout);
         VecU most = {};
         for (int64_t channel = 0; channel < some; channel += 2) {
-            const float *const first = strip + channel * layout.channel;
+            const M *const first = reinterpret_cast<const M *>(strip) + channel * layout.channel;
             for (int64_t place = 0; place < layout.channel; place += SIDE) {
                 const int64_t count = layout.channel - place;
                 const VecF x = load_numbers(first + place, count);
                 const VecF y = channel + 1 < some ? load_numbers(first + layout.channel + place, count) : VecF{};
-                most = split_words(x, y, words + channel / 2 * row + place, step, most);
+                most = split_apart(x, y, words + channel / 2 * row + place, step, most);
             }
         }
         return largest_of_bits(most);
@@ -241,23 +274,25 @@ struct TileCorrelation : Correlation<float> {
         const int64_t height = part.axis[1].extent();
         const float *const added = bias == nullptr ? nullptr : bias + group * rows;
         const bool by_strip = axes.axis[0].step * axes.axis[1].step * axes.axis[2].step > 1;
-        Scratch<float> strip(by_strip ? once * layout.channel : 1);
+        Scratch<Stored> strip(by_strip ? once * layout.channel : 1);
         Scratch<float> words(all_words);
         Scratch<float> block(panels() * panel_rows() * c_step);
         Scratch<int64_t> offset(tap_groups() * tiles_of(once));
-        zero<float>(strip, by_strip ? once * layout.channel : 0);
+        zero<Stored>(strip, by_strip ? once * layout.channel : 0);
         zero<float>(words, all_words);
         for (int64_t i = 0; i < count; ++i) {
             int64_t done = 0;  // steps
-            float *const to = y + ((first + i) * groups + group) * rows * axes.result_size();
+            M *const to = y + ((first + i) * groups + group) * rows * axes.result_size();
             for (int64_t channel = 0; channel < channels; channel += once) {
                 const int64_t some = least(once, channels - channel), tiles = tiles_of(some), steps_now = tap_groups() * tiles;
-                const float *const from = x + (((first + i) * groups + group) * channels + channel) * image_size;
+                const M *const from = x + (((first + i) * groups + group) * channels + channel) * image_size;
                 const uint32_t most = by_strip ? fill_words_by_strip(words, from, strip, part, layout, some, row, words_of_part)
                                                : fill_words(words, from, part, layout, some, row, words_of_part);
-                if (!fits(most, largest)) {
-                    on_vectors(part, group, first + i);
-                    break;
+                if constexpr (PARTS == 3) {
+                    if (!fits(most, largest)) {
+                        on_vectors(part, group, first + i);
+                        break;
+                    }
                 }
                 if (joined() == 2) {
                     copy_for_next_tap(words, some, row, words_of_part);
@@ -268,19 +303,19 @@ struct TileCorrelation : Correlation<float> {
                     offset[step] = layout.of_tap(part, tap, false) + step % tiles * SIDE * row;
                 }
                 const Amx unit;
-                const auto correlate = narrow() ? correlate_block<true> : correlate_block<false>;
+                const auto correlate = narrow() ? correlate_block<true, PARTS> : correlate_block<false, PARTS>;
                 for (int64_t d = 0; d < sheets; ++d) {
                     int64_t line = 0;
                     for (int64_t place = 0; place < sheet; place += across()) {
                         for (int64_t panel = 0; panel < panels(); ++panel) {
-                            correlate(steps_now, a + (panel * steps() + done) * STEP_SIZE<float>, words + d * layout.sheet + place, offset, row,
+                            correlate(steps_now, a + (panel * steps() + done) * STEP_SIZE<M>, words + d * layout.sheet + place, offset, row,
                                       words_of_part, block + panel * panel_rows() * c_step + d * sheet + place, c_step,
                                       channel == 0 ? Start::zero : Start::keep);
                         }
                         // Lines that are complete, while the unit works on the next block.
                         for (; channel + some == channels && line < height && (line + 1) * layout.row <= place + across(); ++line) {
                             for (int64_t r = 0; r < rows; ++r) {
-                                put_line(to, block, {c_step, sheet, layout.row}, part, d, line, r, added);
+                                this->put_line(to, block, {c_step, sheet, layout.row}, part, d, line, r, added);
                             }
                         }
                     }
@@ -291,7 +326,7 @@ struct TileCorrelation : Correlation<float> {
     }
 
     void on_vectors(const Axes &part, int64_t group, int64_t image) const {
-        const VectorCorrelation<float> same{*this};
+        const VectorCorrelation<M> same{*this};
         Scratch<float> packed(groups * same.packed_size());
         same.pack_weight(packed);
         same.product(packed + group * same.packed_size(), part, group, image, 1);

@@ -6,6 +6,7 @@
 // factor are read from the strip (conv.h), one number at a time; the right factor is g transposed, in panels. Images are cut into a
 // number of chunks that the shapes decide; each adds up its own sum, and the sums are added in order.
 #include "conv_depthwise.h"
+#include "conv_weight_tiles.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -285,8 +286,29 @@ int conv_grad_bias(const mytorch_argument *x) {
     return holds<float>(db) ? conv_grad_bias_typed<float>(x[0].array, db) : holds<double>(db) ? conv_grad_bias_typed<double>(x[0].array, db) : 0;
 }
 
+// bfloat16 on AMX, where that is quicker.
+int conv_grad_weight_halves(const mytorch_array &g, const mytorch_array &x, const mytorch_array &dw, const mytorch_argument *numbers,
+                            int64_t groups) {
+#if defined(__AMX_BF16__)
+    const Axes axes = axes_of(x, dw, g, numbers, groups);
+    const bfloat16 *incoming = elements<bfloat16>(g), *image = elements<bfloat16>(x);
+    bfloat16 *to = elements<bfloat16>(dw);
+    if (count_of(g) == 0 || count_of(x) == 0 || count_of(dw) == 0 || (dw.shape[1] == 1 && groups > 1)) {
+        return 0;
+    }
+    const TileWeightGradient gradient{axes, x.shape[0], groups, dw.shape[1], g.shape[1] / groups, incoming, image, to};
+    return gradient.worth() && gradient.run();
+#else
+    (void)g, (void)x, (void)dw, (void)numbers, (void)groups;
+    return 0;
+#endif
+}
+
 int conv_grad_weight(const mytorch_argument *x) {
     const mytorch_array &dw = x[2].array;
+    if (holds<bfloat16>(dw)) {
+        return conv_grad_weight_halves(x[0].array, x[1].array, dw, x + 3, x[12].integer);
+    }
     return holds<float>(dw) ? conv_grad_weight_typed<float>(x[0].array, x[1].array, dw, x + 3, x[12].integer)
            : holds<double>(dw) ? conv_grad_weight_typed<double>(x[0].array, x[1].array, dw, x + 3, x[12].integer) : 0;
 }

@@ -62,6 +62,15 @@ template <class T> void transpose(int64_t rows, int64_t columns, const T *x, int
     }
 }
 
+// A row of n numbers that lies along memory.
+template <class T> MYTORCH_INLINE void copy_row(int64_t n, const T *from, T *to) {
+    if constexpr (sizeof(T) == sizeof(uint16_t)) {
+        std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+    } else {
+        map(n, to, [](Vec<T> v) { return v; }, from);
+    }
+}
+
 template <class T> int copy_typed(const mytorch_array &x, const mytorch_array &y) {
     require(same_shape(x, y) && is_contiguous(y) && x.itemsize == y.itemsize, "x and y have one shape, and y lies in order");
     Walk walk;
@@ -78,7 +87,7 @@ template <class T> int copy_typed(const mytorch_array &x, const mytorch_array &y
     for (int i = 0; !in_rows && i < inner; ++i) {
         row = walk.step_x[i] == 1 ? i : row;
     }
-    if (row < 0) {
+    if (row < 0 || (sizeof(T) == sizeof(uint16_t) && !in_rows)) {
         return 0;
     }
     constexpr int64_t GRAIN = 1 << 14;
@@ -99,21 +108,24 @@ template <class T> int copy_typed(const mytorch_array &x, const mytorch_array &y
                     at_y += at * walk.step_y[i];
                 }
             }
-            if (!in_rows) {
-                transpose(count, length, from + at_x, walk.step_x[inner], to + at_y, step_y);
+            if constexpr (sizeof(T) > sizeof(uint16_t)) {
+                if (!in_rows) {
+                    transpose(count, length, from + at_x, walk.step_x[inner], to + at_y, step_y);
+                }
             }
             for (int64_t i = 0; in_rows && i < count; ++i) {
-                map(length, to + (at_y + i * step_y), [](Vec<T> v) { return v; }, from + (at_x + i * step_x));
+                copy_row(length, from + (at_x + i * step_x), to + (at_y + i * step_y));
             }
         }
     });
     return 1;
 }
 
-// Elements of 4 and 8 bytes, whatever they stand for: nothing is computed.
+// Elements of 4 and 8 bytes, whatever they stand for: nothing is computed. Of 2 bytes, if their rows lie along memory.
 int copy(const mytorch_argument *x) {
-    const mytorch_array &from = x[0].array;
-    return from.itemsize == 4 ? copy_typed<float>(from, x[1].array) : from.itemsize == 8 ? copy_typed<double>(from, x[1].array) : 0;
+    const mytorch_array &from = x[0].array, &to = x[1].array;
+    return from.itemsize == 4 ? copy_typed<float>(from, to) : from.itemsize == 8 ? copy_typed<double>(from, to)
+         : from.itemsize == 2 ? copy_typed<uint16_t>(from, to) : 0;
 }
 
 // y[:, begin:begin + n, :] = x, where x is (outer, n, inner) and y (outer, all, inner): rows of n * inner numbers go into longer ones.
@@ -133,7 +145,7 @@ template <class T> int put_typed(const mytorch_array &x, const mytorch_array &y,
             for (int64_t k = 0; k + WIDTH<T> <= n; k += WIDTH<T>) {
                 fetch<true>(to + (row * longer + at + k), next);
             }
-            map(n, to + (row * longer + at), [](Vec<T> v) { return v; }, from + (row * length + at));
+            copy_row(n, from + (row * length + at), to + (row * longer + at));
         }
     });
     return 1;
@@ -142,7 +154,8 @@ template <class T> int put_typed(const mytorch_array &x, const mytorch_array &y,
 int put(const mytorch_argument *x) {
     const mytorch_array &from = x[0].array, &to = x[1].array;
     return from.itemsize == 4 ? put_typed<float>(from, to, x[2].integer, x[3].integer)
-           : from.itemsize == 8 ? put_typed<double>(from, to, x[2].integer, x[3].integer) : 0;
+           : from.itemsize == 8 ? put_typed<double>(from, to, x[2].integer, x[3].integer)
+           : from.itemsize == 2 ? put_typed<uint16_t>(from, to, x[2].integer, x[3].integer) : 0;
 }
 
 }  // namespace

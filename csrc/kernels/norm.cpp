@@ -24,7 +24,7 @@ struct Against {
     double slope = 0.0;
     double product = 0.0;
 };
-template <class T, class... Sizes> MYTORCH_INLINE Against against(const T *g, const T *x, T mean, Sizes... sizes) {
+template <class T, class... Sizes> MYTORCH_INLINE Against against(const T *g, const T *x, Number<T> mean, Sizes... sizes) {
     Against all;
     each_chunk([&](int64_t begin, const Piece &piece) {
         double sum[2];
@@ -36,12 +36,13 @@ template <class T, class... Sizes> MYTORCH_INLINE Against against(const T *g, co
 }
 
 // y = (x - mean) * scale + shift
-template <class T> MYTORCH_INLINE void normalise(int64_t n, T *y, const T *x, T mean, T scale, T shift, int64_t next = SOON) {
+template <class T> MYTORCH_INLINE void normalise(int64_t n, T *y, const T *x, Number<T> mean, Number<T> scale, Number<T> shift, int64_t next = SOON) {
     map_toward(next, n, y, [&](Vec<T> v) { return (v - mean) * scale + shift; }, x);
 }
 
 // dx = (g - level - (x - mean) * tilt) * scale
-template <class T> MYTORCH_INLINE void normalise_grad(int64_t n, T *dx, const T *g, const T *x, T mean, T level, T tilt, T scale, int64_t next) {
+template <class T> MYTORCH_INLINE void normalise_grad(int64_t n, T *dx, const T *g, const T *x, Number<T> mean, Number<T> level, Number<T> tilt,
+                                                   Number<T> scale, int64_t next) {
     map_toward(next, n, dx, [&](Vec<T> slope, Vec<T> v) { return (slope - level - (v - mean) * tilt) * scale; }, g, x);
 }
 
@@ -68,8 +69,8 @@ struct Images {
 template <class T> struct Strip {
     int64_t rows, stride, lanes;
 
-    Vec<T> read(const T *x, int64_t row = 0) const { return lanes == WIDTH<T> ? load(x + row * stride) : load_some(x + row * stride, lanes); }
-    void write(T *y, Vec<T> v, int64_t row = 0) const {
+    template <class M> Vec<T> read(const M *x, int64_t r = 0) const { return lanes == WIDTH<T> ? load(x + r * stride) : load_some(x + r * stride, lanes); }
+    template <class M> void write(M *y, Vec<T> v, int64_t row = 0) const {
         if (lanes == WIDTH<T>) {
             store(y + row * stride, v);
         } else {
@@ -82,13 +83,13 @@ template <class T> struct Strip {
 template <class T, class Body> MYTORCH_INLINE Vec<T> lanes_of(const Body &f) {
     Vec<T> v;
     for (int i = 0; i < WIDTH<T>; ++i) {
-        v[i] = static_cast<T>(f(i));
+        v[i] = static_cast<Number<T>>(f(i));
     }
     return v;
 }
 
 // Mean and variance of the columns of a strip, as `moments_of_chunk` finds them.
-template <class T> void moments_of_strip(const Strip<T> &strip, const T *x, T *mean, T *var) {
+template <class T> void moments_of_strip(const Strip<T> &strip, const T *x, Number<T> *mean, Number<T> *var) {
     constexpr int W = WIDTH<T>;
     const double share = 1.0 / static_cast<double>(strip.rows);
     double sum[1][W], distance[2][W];
@@ -104,35 +105,38 @@ template <class T> void moments_of_strip(const Strip<T> &strip, const T *x, T *m
     }));
 }
 
-// x, weight, bias, y, mean, var, eps; mean and var are written in training, else read.
+// x, weight, bias, y, mean, var, eps; mean and var are written in training, else read. Beside bfloat16 parameters are float32.
 template <class T> struct BatchNorm {
+    using N = Number<T>;
     Images s;
-    const T *x, *weight, *bias;
-    T *y, *mean, *var;
+    const T *x;
+    const N *weight, *bias;
+    T *y;
+    N *mean, *var;
     double eps;
 
     explicit BatchNorm(const mytorch_argument *arguments) : s(arguments[0].array) {
         require(same_shape(arguments[0].array, arguments[3].array), "x and y have one shape");
         require(count_of(arguments[4].array) == s.channels && count_of(arguments[5].array) == s.channels, "mean and var have a number per channel");
         x = elements<T>(arguments[0].array);
-        weight = parameter<T>(arguments[1].array, s.channels);
-        bias = parameter<T>(arguments[2].array, s.channels);
+        weight = parameter<N>(arguments[1].array, s.channels);
+        bias = parameter<N>(arguments[2].array, s.channels);
         y = elements<T>(arguments[3].array);
-        mean = elements<T>(arguments[4].array);
-        var = elements<T>(arguments[5].array);
+        mean = elements<N>(arguments[4].array);
+        var = elements<N>(arguments[5].array);
         eps = arguments[6].number;
     }
 
     void channel(int64_t c, bool training) const {
         if (training) {
             const Moments found = moments(x + c * s.length, s.samples, s.length, s.stride);
-            mean[c] = static_cast<T>(found.mean);
-            var[c] = static_cast<T>(found.variance());
+            mean[c] = static_cast<N>(found.mean);
+            var[c] = static_cast<N>(found.variance());
         }
-        const T scale = static_cast<T>(inverse_root(var[c], eps) * number(weight, c, T(1)));
+        const N scale = static_cast<N>(inverse_root(var[c], eps) * number(weight, c, N(1)));
         for (int64_t i = 0; i < s.samples; ++i) {
             const int64_t at = i * s.stride + c * s.length;
-            normalise(s.length, y + at, x + at, mean[c], scale, number(bias, c, T(0)), s.bytes<T>());
+            normalise(s.length, y + at, x + at, mean[c], scale, number(bias, c, N(0)), s.bytes<T>());
         }
     }
 
@@ -142,7 +146,7 @@ template <class T> struct BatchNorm {
             moments_of_strip(strip, x + c, mean + c, var + c);
         }
         const Vec<T> middle = strip.read(mean + c);
-        const Vec<T> scale = lanes_of<T>([&](int i) { return i < lanes ? inverse_root(var[c + i], eps) * number(weight, c + i, T(1)) : 0.0; });
+        const Vec<T> scale = lanes_of<T>([&](int i) { return i < lanes ? inverse_root(var[c + i], eps) * number(weight, c + i, N(1)) : 0.0; });
         const Vec<T> shift = bias != nullptr ? strip.read(bias + c) : Vec<T>{};
         for (int64_t row = 0; row < s.samples; ++row) {
             strip.write(y + c, (strip.read(x + c, row) - middle) * scale + shift, row);
@@ -167,9 +171,12 @@ template <class T> int batch_norm_typed(const mytorch_argument *arguments, bool 
 
 // g, x, weight, mean, var, dx, dweight, dbias, training, eps
 template <class T> struct BatchNormGrad {
+    using N = Number<T>;
     Images s;
-    const T *g, *x, *weight, *mean, *var;
-    T *dx, *dweight, *dbias;
+    const T *g, *x;
+    const N *weight, *mean, *var;
+    T *dx;
+    N *dweight, *dbias;
     bool training;
     double eps;
 
@@ -181,26 +188,26 @@ template <class T> struct BatchNormGrad {
         }
         g = elements<T>(arguments[0].array);
         x = elements<T>(like);
-        weight = parameter<T>(arguments[2].array, s.channels);
-        mean = elements<T>(arguments[3].array);
-        var = elements<T>(arguments[4].array);
+        weight = parameter<N>(arguments[2].array, s.channels);
+        mean = elements<N>(arguments[3].array);
+        var = elements<N>(arguments[4].array);
         dx = elements<T>(arguments[5].array);
-        dweight = elements<T>(arguments[6].array);
-        dbias = elements<T>(arguments[7].array);
+        dweight = elements<N>(arguments[6].array);
+        dbias = elements<N>(arguments[7].array);
         training = arguments[8].integer != 0;
         eps = arguments[9].number;
     }
 
     // What each element of channel c needs: dx = (g - level - (x - mean) * tilt) * scale.
     struct Slope {
-        T level, tilt, scale;
+        N level, tilt, scale;
     };
     Slope slope(int64_t c, const Against &sums) const {
         const double rstd = inverse_root(var[c], eps), share = training ? 1.0 / s.count() : 0.0;
-        dweight[c] = static_cast<T>(sums.product * rstd);
-        dbias[c] = static_cast<T>(sums.slope);
-        return {static_cast<T>(sums.slope * share), static_cast<T>(sums.product * rstd * rstd * share),
-                static_cast<T>(rstd * number(weight, c, T(1)))};
+        dweight[c] = static_cast<N>(sums.product * rstd);
+        dbias[c] = static_cast<N>(sums.slope);
+        return {static_cast<N>(sums.slope * share), static_cast<N>(sums.product * rstd * rstd * share),
+                static_cast<N>(rstd * number(weight, c, N(1)))};
     }
 
     void channel(int64_t c) const {
@@ -452,14 +459,14 @@ template <class T> int group_norm_grad_typed(const mytorch_argument *arguments) 
 // ---- which of them -------------------------------------------------------------------------------------------------------------
 
 int batch_norm(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? batch_norm_typed<float>(x, true) : holds<double>(x[0].array) ? batch_norm_typed<double>(x, true) : 0;
+    return by_type(x[0].array, [&](auto *type) { return batch_norm_typed<std::remove_pointer_t<decltype(type)>>(x, true); });
 }
 int batch_norm_by(const mytorch_argument *x) {  // by given statistics: they come before y
     mytorch_argument sorted[7] = {x[0], x[1], x[2], x[5], x[3], x[4], x[6]};
-    return holds<float>(x[0].array) ? batch_norm_typed<float>(sorted, false) : holds<double>(x[0].array) ? batch_norm_typed<double>(sorted, false) : 0;
+    return by_type(x[0].array, [&](auto *type) { return batch_norm_typed<std::remove_pointer_t<decltype(type)>>(sorted, false); });
 }
 int batch_norm_grad(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? batch_norm_grad_typed<float>(x) : holds<double>(x[0].array) ? batch_norm_grad_typed<double>(x) : 0;
+    return by_type(x[0].array, [&](auto *type) { return batch_norm_grad_typed<std::remove_pointer_t<decltype(type)>>(x); });
 }
 template <bool CENTRED> int layer_norm(const mytorch_argument *x) {
     return holds<float>(x[0].array) ? layer_norm_typed<float, CENTRED>(x) : holds<double>(x[0].array) ? layer_norm_typed<double, CENTRED>(x) : 0;

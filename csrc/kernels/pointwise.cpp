@@ -1,5 +1,5 @@
 // Pointwise functions: of one contiguous array, of two that broadcast, and of an array and a number.
-#include "vec.h"
+#include "bfloat16.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -134,14 +134,13 @@ template <class T, class F> int map_one(const mytorch_array &x, const mytorch_ar
     const T *from = elements<T>(x);
     T *to = elements<T>(y);
     parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, to + begin, [](Vec<T> v) { return F::template at<T>(v); }, from + begin);
+        map(end - begin, to + begin, [](Vec<T> v) { return F::template at<Number<T>>(v); }, from + begin);
     });
     return 1;
 }
 
 template <class F> int unary(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? map_one<float, F>(x[0].array, x[1].array)
-           : holds<double>(x[0].array) ? map_one<double, F>(x[0].array, x[1].array) : 0;
+    return by_type(x[0].array, [&](auto *type) { return map_one<std::remove_pointer_t<decltype(type)>, F>(x[0].array, x[1].array); });
 }
 
 // Two arrays that broadcast, as few dimensions as say the same. steps are in elements, 0 where an array is repeated.
@@ -194,7 +193,7 @@ template <class T> MYTORCH_INLINE Vec<T> pick(const T *from, int64_t step, int64
         return count == WIDTH<T> ? load(from) : load_some(from, count);
     }
     if (step == 0) {
-        return all(*from);
+        return all<Number<T>>(*from);
     }
     Vec<T> v{};
     for (int64_t i = 0; i < count; ++i) {
@@ -203,8 +202,9 @@ template <class T> MYTORCH_INLINE Vec<T> pick(const T *from, int64_t step, int64
     return v;
 }
 
-template <class T, class F> void map_row(int64_t n, const T *a, int64_t step_a, const T *b, int64_t step_b, T *y) {
-    constexpr int W = WIDTH<T>;
+template <class F, class A, class B, class Y> void map_row(int64_t n, const A *a, int64_t step_a, const B *b, int64_t step_b, Y *y) {
+    constexpr int W = WIDTH<Y>;
+    using T = Number<Y>;
     int64_t i = 0;
     if (step_a == 1 && step_b == 1) {
         for (; i + W <= n; i += W) {
@@ -222,17 +222,14 @@ template <class T, class F> void map_row(int64_t n, const T *a, int64_t step_a, 
     }
 }
 
-template <class T, class F> int map_two(const mytorch_array &a, const mytorch_array &b, const mytorch_array &y) {
-    if (!holds<T>(b) || !holds<T>(y)) {
-        return 0;
-    }
+template <class F, class A, class B, class Y> int map_two(const mytorch_array &a, const mytorch_array &b, const mytorch_array &y) {
     Walk walk;
     if (!plan(a, b, y, walk)) {
         return 0;
     }
-    T *to = elements<T>(y);
-    const T *from_a = static_cast<const T *>(a.data);
-    const T *from_b = static_cast<const T *>(b.data);
+    Y *to = elements<Y>(y);
+    const A *from_a = static_cast<const A *>(a.data);
+    const B *from_b = static_cast<const B *>(b.data);
     const int inner = walk.ndim - 1;
     const int64_t length = walk.shape[inner];
     const int64_t count = count_of(y);
@@ -258,7 +255,7 @@ template <class T, class F> int map_two(const mytorch_array &a, const mytorch_ar
                 at_a += at * walk.step_a[i];
                 at_b += at * walk.step_b[i];
             }
-            map_row<T, F>(n, from_a + at_a, walk.step_a[inner], from_b + at_b, walk.step_b[inner], to + row * length + begin);
+            map_row<F>(n, from_a + at_a, walk.step_a[inner], from_b + at_b, walk.step_b[inner], to + row * length + begin);
         }
     });
     return 1;
@@ -266,7 +263,19 @@ template <class T, class F> int map_two(const mytorch_array &a, const mytorch_ar
 
 template <class F> int binary(const mytorch_argument *x) {
     const mytorch_array &a = x[0].array, &b = x[1].array, &y = x[2].array;
-    return holds<float>(a) ? map_two<float, F>(a, b, y) : holds<double>(a) ? map_two<double, F>(a, b, y) : 0;
+    return a.type != b.type || a.type != y.type ? 0 : by_type(a, [&](auto *type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        return map_two<F, T, T, T>(a, b, y);
+    });
+}
+
+// The same, also of float32 and bfloat16, which give float32: where a network's sums stay float32, and what is added does not.
+template <class F> int mixed(const mytorch_argument *x) {
+    const mytorch_array &a = x[0].array, &b = x[1].array, &y = x[2].array;
+    if (holds<float>(y) && holds<float>(a) && holds<bfloat16>(b)) {
+        return map_two<F, float, bfloat16, float>(a, b, y);
+    }
+    return holds<float>(y) && holds<bfloat16>(a) && holds<float>(b) ? map_two<F, bfloat16, float, float>(a, b, y) : binary<F>(x);
 }
 
 // The same with a number for b (or for a, with the operands exchanged).
@@ -274,48 +283,53 @@ template <class T, class F, bool FIRST> int map_number(const mytorch_array &x, d
     require(same_shape(x, y), "x and y have one shape");
     const T *from = elements<T>(x);
     T *to = elements<T>(y);
-    const Vec<T> constant = all(static_cast<T>(number));
+    using N = Number<T>;
+    const Vec<T> constant = all(static_cast<N>(number));
     parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
         map(end - begin, to + begin,
-            [&](Vec<T> v) { return FIRST ? F::template at<T>(constant, v) : F::template at<T>(v, constant); }, from + begin);
+            [&](Vec<T> v) { return FIRST ? F::template at<N>(constant, v) : F::template at<N>(v, constant); }, from + begin);
     });
     return 1;
 }
 
 template <class F, bool FIRST = false> int with_number(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? map_number<float, F, FIRST>(x[0].array, x[1].number, x[2].array)
-           : holds<double>(x[0].array) ? map_number<double, F, FIRST>(x[0].array, x[1].number, x[2].array) : 0;
+    return by_type(x[0].array, [&](auto *type) {
+        return map_number<std::remove_pointer_t<decltype(type)>, F, FIRST>(x[0].array, x[1].number, x[2].array);
+    });
 }
 
 // ---- gelu, by which of its two definitions -------------------------------------------------------------------------------------
 
+template <class T> int gelu_typed(const mytorch_array &x, const mytorch_array &y) {
+    require(same_shape(x, y), "x and y have one shape");
+    const T *from = elements<T>(x);
+    T *to = elements<T>(y);
+    parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
+        map(end - begin, to + begin, [](VecF v) { return Gelu::at(v); }, from + begin);
+    });
+    return 1;
+}
+
 int gelu(const mytorch_argument *x) {
-    const mytorch_array &from = x[0].array, &to = x[1].array;
-    if (!holds<float>(from)) {
-        return 0;
-    }
-    require(same_shape(from, to), "x and y have one shape");
-    const float *source = elements<float>(from);
-    float *target = elements<float>(to);
-    parallel_ranges(count_of(to), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, target + begin, [](VecF v) { return Gelu::at(v); }, source + begin);
+    return holds<float>(x[0].array)      ? gelu_typed<float>(x[0].array, x[1].array)
+           : holds<bfloat16>(x[0].array) ? gelu_typed<bfloat16>(x[0].array, x[1].array) : 0;
+}
+
+template <class T> int gelu_grad_typed(const mytorch_array &g, const mytorch_array &x, const mytorch_array &y) {
+    require(same_shape(x, y) && same_shape(g, y), "g, x and y have one shape");
+    const T *slope = elements<T>(g), *from = elements<T>(x);
+    T *to = elements<T>(y);
+    parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
+        map(end - begin, to + begin, [](VecF a, VecF b) { return GeluGrad::at(a, b); }, slope + begin, from + begin);
     });
     return 1;
 }
 
 int gelu_grad(const mytorch_argument *x) {
-    const mytorch_array &g = x[0].array, &from = x[1].array, &to = x[2].array;
-    if (!holds<float>(from) || !holds<float>(g)) {
-        return 0;
-    }
-    require(same_shape(from, to) && same_shape(g, to), "g, x and y have one shape");
-    const float *slope = elements<float>(g);
-    const float *source = elements<float>(from);
-    float *target = elements<float>(to);
-    parallel_ranges(count_of(to), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, target + begin, [](VecF a, VecF b) { return GeluGrad::at(a, b); }, slope + begin, source + begin);
-    });
-    return 1;
+    const mytorch_array &g = x[0].array, &from = x[1].array, &y = x[2].array;
+    return g.type != from.type        ? 0
+           : holds<float>(from)       ? gelu_grad_typed<float>(g, from, y)
+           : holds<bfloat16>(from)    ? gelu_grad_typed<bfloat16>(g, from, y) : 0;
 }
 
 // ---- x where a mask is true, else zero -------------------------------------------------------------------------------------------
@@ -326,9 +340,10 @@ template <class T> int kept_typed(const mytorch_array &x, const mytorch_array &m
     const uint8_t *where = static_cast<const uint8_t *>(mask.data);
     require(mask.itemsize == 1 && is_contiguous(mask), "the mask is a contiguous array of bools");
     T *to = elements<T>(y);
+    const T zero{};
     parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-            to[i] = where[i] != 0 ? from[i] : T(0);
+            to[i] = where[i] != 0 ? from[i] : zero;
         }
     });
     return 1;
@@ -339,7 +354,7 @@ int kept(const mytorch_argument *x) {
     if (mask.type != MYTORCH_BOOL) {
         return 0;
     }
-    return holds<float>(from) ? kept_typed<float>(from, mask, y) : holds<double>(from) ? kept_typed<double>(from, mask, y) : 0;
+    return by_type(from, [&](auto *type) { return kept_typed<std::remove_pointer_t<decltype(type)>>(from, mask, y); });
 }
 
 }  // namespace
@@ -357,9 +372,9 @@ extern const mytorch_kernel pointwise_kernels[] = {
     {"sqrt", "rw", unary<Sqrt>},
     {"gelu", "rw", gelu},
     {"gelu_tanh", "rw", unary<GeluTanh>},
-    {"add", "rrw", binary<Add>},
-    {"sub", "rrw", binary<Subtract>},
-    {"mul", "rrw", binary<Multiply>},
+    {"add", "rrw", mixed<Add>},
+    {"sub", "rrw", mixed<Subtract>},
+    {"mul", "rrw", mixed<Multiply>},
     {"div", "rrw", binary<Divide>},
     {"maximum", "rrw", binary<Maximum>},
     {"minimum", "rrw", binary<Minimum>},

@@ -2,7 +2,7 @@
 #ifndef MYTORCH_KERNELS_REDUCE_H
 #define MYTORCH_KERNELS_REDUCE_H
 
-#include "vec.h"
+#include "bfloat16.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -132,7 +132,7 @@ template <class T> MYTORCH_INLINE Moments moments_of_chunk(const Piece &piece, c
     const double share = 1.0 / found.count;
     double sum[1];
     add_chunk<T, 1>(piece, sum, [](Vec<T> v) { return Terms<T, 1>{{v}}; }, x);
-    const T near = static_cast<T>(sum[0] * share);
+    const Number<T> near = static_cast<Number<T>>(sum[0] * share);
     double distance[2];
     add_chunk<T, 2>({piece.rows, piece.length, piece.stride, 0}, distance, [&](Vec<T> v) {
         const Vec<T> d = v - near;
@@ -166,7 +166,7 @@ template <class T> MYTORCH_INLINE void add_lanes(double *total, Vec<T> v) {
         store(total, load(total) + v);
     } else {
         constexpr int HALF = WIDTH<T> / 2;
-        typedef T Half __attribute__((vector_size(REGISTER_BYTES / 2)));
+        typedef float Half __attribute__((vector_size(REGISTER_BYTES / 2)));
         Half halves[2];
         std::memcpy(halves, &v, sizeof(v));
         store(total, load(total) + __builtin_convertvector(halves[0], VecD));
@@ -211,7 +211,7 @@ template <class T> void add_rows(int64_t rows, int64_t width, const T *x, int64_
             }));
         }
         for (; i < width; ++i) {
-            total[i] += sum([&](int k) { return x[k * stride + i]; });
+            total[i] += sum([&](int k) -> Number<T> { return x[k * stride + i]; });
         }
     }
     for (; row < rows; ++row, x += stride) {
@@ -220,7 +220,7 @@ template <class T> void add_rows(int64_t rows, int64_t width, const T *x, int64_
             add_lanes<T>(total + i, load(x + i));
         }
         for (; i < width; ++i) {
-            total[i] += x[i];
+            total[i] += Number<T>(x[i]);
         }
     }
 }

@@ -92,7 +92,7 @@ template <class T> int sum_typed(const mytorch_argument *arguments) {
 }
 
 int sum(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? sum_typed<float>(x) : holds<double>(x[0].array) ? sum_typed<double>(x) : 0;
+    return by_type(x[0].array, [&](auto *type) { return sum_typed<std::remove_pointer_t<decltype(type)>>(x); });
 }
 
 // y (rows, length): each row one number of x, divided.
@@ -102,11 +102,12 @@ template <class T> int repeat_typed(const mytorch_argument *arguments) {
     const int64_t rows = count_of(arguments[0].array), all = count_of(arguments[1].array);
     require(rows > 0 ? all % rows == 0 : all == 0, "every row of y has one length");
     const int64_t length = rows > 0 ? all / rows : 0;
-    const T divisor = static_cast<T>(arguments[2].number);
+    using N = Number<T>;
+    const N divisor = static_cast<N>(arguments[2].number);
     parallel_ranges(rows, greatest<int64_t>(1, (1 << 14) / greatest<int64_t>(1, length)), [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
             T *to = y + row * length;
-            const Vec<T> value = Vec<T>{} + x[row] / divisor;
+            const Vec<T> value = Vec<T>{} + N(x[row]) / divisor;
             int64_t i = 0;
             for (; i + WIDTH<T> <= length; i += WIDTH<T>) {
                 store(to + i, value);
@@ -120,7 +121,7 @@ template <class T> int repeat_typed(const mytorch_argument *arguments) {
 }
 
 int repeat(const mytorch_argument *x) {
-    return holds<float>(x[0].array) ? repeat_typed<float>(x) : holds<double>(x[0].array) ? repeat_typed<double>(x) : 0;
+    return by_type(x[0].array, [&](auto *type) { return repeat_typed<std::remove_pointer_t<decltype(type)>>(x); });
 }
 
 }  // namespace

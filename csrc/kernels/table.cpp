@@ -13,6 +13,7 @@ extern const mytorch_kernel conv_kernels[];
 extern const mytorch_kernel conv_weight_kernels[];
 extern const mytorch_kernel copy_kernels[];
 extern const mytorch_kernel draws_kernels[];
+extern const mytorch_kernel linear_kernels[];
 extern const mytorch_kernel matmul_kernels[];
 extern const mytorch_kernel norm_kernels[];
 extern const mytorch_kernel optim_kernels[];
@@ -34,6 +35,7 @@ const mytorch_kernel *const families[] = {
     conv_weight_kernels,
     copy_kernels,
     draws_kernels,
+    linear_kernels,
     matmul_kernels,
     norm_kernels,
     optim_kernels,

@@ -12,6 +12,7 @@
 #ifndef MYTORCH_KERNELS_TILES_H
 #define MYTORCH_KERNELS_TILES_H
 
+#include "bfloat16.h"
 #include "gemm.h"
 
 namespace mytorch {
@@ -19,15 +20,13 @@ namespace MYTORCH_ISA {
 
 #if defined(__AVX512F__)
 
-typedef uint32_t VecU __attribute__((vector_size(REGISTER_BYTES)));
-
 constexpr int64_t SIDE = 16;           // rows of a tile, and numbers of float32 in one of its rows
 constexpr int64_t BLOCK = 2 * SIDE;    // a block of the result: 2 x 2 tiles
 constexpr int64_t STEP = 2 * SIDE;     // the depth that one instruction covers
 constexpr int64_t TILE = SIDE * SIDE;  // pairs of bfloat16, which are as wide as a float
 
 constexpr int parts_of(const float *) { return 3; }
-constexpr int parts_of(const uint16_t *) { return 1; }  // bfloat16
+constexpr int parts_of(const bfloat16 *) { return 1; }
 
 // A panel holds 32 rows of the left factor, or 32 columns of the right one, for each STEP of the depth: [part][first or second
 // half][tile]. A tile of the left factor is [row][pair], one of the right factor [pair][column]; pair i joins depths i and i + 16.
@@ -41,17 +40,8 @@ template <class From> struct Lines {
 
 // ---- packing ------------------------------------------------------------------------------------------------------------------
 
-MYTORCH_INLINE VecF load_numbers(const float *from, int64_t count) { return count >= SIDE ? load(from) : load_some(from, count); }
-
-MYTORCH_INLINE VecF load_numbers(const uint16_t *from, int64_t count) {
-    typedef uint16_t Halves __attribute__((vector_size(REGISTER_BYTES / 2)));
-    Halves v = {};
-    if (count >= SIDE) {
-        std::memcpy(&v, from, sizeof(v));
-    } else {
-        std::memcpy(&v, from, static_cast<size_t>(count) * sizeof(uint16_t));
-    }
-    return bits_as<VecF>(__builtin_convertvector(v, VecU) << 16u);
+template <class From> MYTORCH_INLINE VecF load_numbers(const From *from, int64_t count) {
+    return count >= SIDE ? load(from) : load_some(from, count);
 }
 
 // 16 x 16 numbers, of which `rows` rows of `length` are there, the others zero; transposed in registers if asked for.
@@ -87,10 +77,13 @@ inline uint32_t largest_of_bits(VecU bits) {
     return most;
 }
 
+// Two numbers of bfloat16, widened, as a word.
+MYTORCH_INLINE VecF word_of(VecF x, VecF y) { return bits_as<VecF>(bits_as<VecU>(x) >> 16u | bits_as<VecU>(y)); }
+
 // Two depths, 16 apart, into each part's tile; numbers of bfloat16, widened, are one part. Returns as above.
 template <int PARTS> MYTORCH_INLINE VecU split_pair(VecF x, VecF y, float *to, VecU largest) {
     if constexpr (PARTS == 1) {
-        store(to, bits_as<VecF>(bits_as<VecU>(x) >> 16u | bits_as<VecU>(y)));
+        store(to, word_of(x, y));
         return largest;
     } else {
         return split_words(x, y, to, 2 * TILE, largest);
@@ -113,15 +106,26 @@ VecU pack_tile(float *to, const Lines<From> &x, const From *from, int64_t lines,
         return largest;
     }
     VecF block[2][SIDE];
+    constexpr bool now = turned && PARTS > 1;  // words of one part are turned as they are, once they are put together
     if (lines >= SIDE && depth >= STEP) {
-        load_block<turned>(block[0], from, step, SIDE, SIDE);
-        load_block<turned>(block[1], second, step, SIDE, SIDE);
+        load_block<now>(block[0], from, step, SIDE, SIDE);
+        load_block<now>(block[1], second, step, SIDE, SIDE);
     } else if (together == Together::depth) {
-        load_block<turned>(block[0], from, step, lines, depth);
-        load_block<turned>(block[1], second, step, lines, depth - SIDE);
+        load_block<now>(block[0], from, step, lines, depth);
+        load_block<now>(block[1], second, step, lines, depth - SIDE);
     } else {
-        load_block<turned>(block[0], from, step, depth, lines);
-        load_block<turned>(block[1], second, step, depth - SIDE, lines);
+        load_block<now>(block[0], from, step, depth, lines);
+        load_block<now>(block[1], second, step, depth - SIDE, lines);
+    }
+    if constexpr (turned && PARTS == 1) {
+        for (int64_t i = 0; i < SIDE; ++i) {
+            block[0][i] = word_of(block[0][i], block[1][i]);
+        }
+        transpose_block<float>(block[0]);
+        for (int64_t i = 0; i < SIDE; ++i) {
+            store(to + i * SIDE, block[0][i]);
+        }
+        return largest;
     }
     for (int64_t i = 0; i < SIDE; ++i) {
         largest = split_pair<PARTS>(block[0][i], block[1][i], to + i * SIDE, largest);
@@ -168,6 +172,41 @@ inline bool fits(uint32_t left, uint32_t right) {
 
 // ---- multiplying --------------------------------------------------------------------------------------------------------------
 
+// Rows of memory that will be needed soon, of which fetch() asks for `each` cache lines.
+template <bool WRITES> struct Soon {
+    const char *row;
+    int64_t step, bytes, rows, each, at;
+
+    // So many `rows` of `width` numbers, `step` apart, in so many `times`.
+    template <class T> static Soon of(const T *from, int64_t step, int64_t width, int64_t rows, int64_t times) {
+        constexpr int64_t SIZE = sizeof(T);
+        return {reinterpret_cast<const char *>(from), step * SIZE, width * SIZE, rows, (rows * ((width * SIZE + 63) / 64) + times - 1) / times, 0};
+    }
+    MYTORCH_INLINE void fetch() {
+        for (int64_t i = 0; i < each && rows > 0; ++i) {
+            __builtin_prefetch(row + at, WRITES, WRITES ? 3 : 2);  // what is read waits in the second-level cache
+            at += 64;
+            if (at >= bytes) {
+                at = 0;
+                row += step;
+                --rows;
+            }
+        }
+    }
+};
+
+// What is fetched while the unit multiplies, a little with each product: what will be packed next, and the places of the block in C. All
+// at once they would hold up what the unit reads, since a core waits for a dozen cache lines at a time.
+struct Ahead {
+    Soon<false> pack;
+    Soon<true> put;
+
+    MYTORCH_INLINE void fetch() {
+        pack.fetch();
+        put.fetch();
+    }
+};
+
 #if defined(__AMX_BF16__)
 
 // The compiler does not know that loading a tile reads memory: what was written before must be there.
@@ -193,7 +232,7 @@ template <class Left, class Right, class Multiply> MYTORCH_INLINE void six_produ
 
 // A block of 32 x 32 (+)= a b over `steps` steps of the depth, of which DOWN x ACROSS tiles are wanted.
 template <int PARTS, int DOWN, int ACROSS>
-__attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, const float *b, float *block, Start start) {
+__attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, const float *b, float *block, Start start, Ahead &ahead) {
     before_tiles();
     constexpr int64_t ROW = BLOCK * sizeof(float);
     float *const lower = block + SIDE * BLOCK;
@@ -226,7 +265,8 @@ __attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, con
             _tile_loadd(7, b + part * 2 * TILE + TILE, 64);
         }
     };
-    const auto multiply = [] {
+    const auto multiply = [&] {
+        ahead.fetch();
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (ACROSS == 2) {
             _tile_dpbf16ps(1, 4, 7);
@@ -277,10 +317,16 @@ public:
 
     // A block of the result, 32 x 32 (+)= a b, of which `rows` x `columns` are wanted.
     template <int PARTS>
-    void multiply(int64_t steps, const float *a, const float *b, float *block, int64_t rows, int64_t columns, Start start) const {
+    void multiply(int64_t steps, const float *a, const float *b, float *block, int64_t rows, int64_t columns, Start start, Ahead &ahead) const {
         const auto tiles = rows > SIDE ? (columns > SIDE ? multiply_tiles<PARTS, 2, 2> : multiply_tiles<PARTS, 2, 1>)
                                        : (columns > SIDE ? multiply_tiles<PARTS, 1, 2> : multiply_tiles<PARTS, 1, 1>);
-        tiles(steps, a, b, block, start);
+        tiles(steps, a, b, block, start, ahead);
+    }
+    // The same, with nothing to fetch meanwhile.
+    template <int PARTS>
+    void multiply(int64_t steps, const float *a, const float *b, float *block, int64_t rows, int64_t columns, Start start) const {
+        Ahead nothing{};
+        multiply<PARTS>(steps, a, b, block, rows, columns, start, nothing);
     }
 };
 
@@ -293,21 +339,13 @@ inline bool worth_tiles(int64_t m, int64_t n, int64_t k) {
 
 #endif
 
-// Fetch the places of a block for writing: they come while the unit multiplies.
-inline void expect_block(float *c, int64_t c_step, int64_t rows) {
-    for (int64_t r = 0; r < rows; ++r) {
-        __builtin_prefetch(c + r * c_step, 1);
-        __builtin_prefetch(c + r * c_step + SIDE, 1);
-    }
-}
-
 // c (+)= the rows x columns that are wanted of a block (+ bias, a number per column, unless it is NULL).
-inline void put_block(float *c, int64_t c_step, const float *block, int64_t rows, int64_t columns, Start start, const float *bias) {
+template <class To> void put_block(To *c, int64_t c_step, const float *block, int64_t rows, int64_t columns, Start start, const To *bias) {
     for (int64_t j = 0; j < columns; j += SIDE) {
         const int64_t count = least(SIDE, columns - j);
         const VecF more = bias == nullptr ? VecF{} : load_numbers(bias + j, count);
         for (int64_t r = 0; r < rows; ++r) {
-            float *const to = c + r * c_step + j;
+            To *const to = c + r * c_step + j;
             const VecF sum = load(block + r * BLOCK + j) + more;
             if (count == SIDE) {
                 store(to, start == Start::keep ? load(to) + sum : sum);
@@ -319,8 +357,9 @@ inline void put_block(float *c, int64_t c_step, const float *block, int64_t rows
 }
 
 // C (m x n) (+)= A B on all threads. The smaller factor is packed first, for all; each task then packs some panels of the larger one,
-// a piece of the depth at a time, and multiplies them by those of the smaller one, while they are in its caches.
-template <class Unit, bool own_is_left, class From> struct ProductInPairs {
+// a piece of the depth at a time, and multiplies them by those of the smaller one, while they are in its caches. C of bfloat16 is
+// rounded where a block is put down, so the depth must be one piece (`once`).
+template <class Unit, bool own_is_left, class From, class To = float> struct ProductInPairs {
     static constexpr int PARTS = parts_of(static_cast<From *>(nullptr));
     static constexpr int64_t CHUNK = PARTS == 3 ? 4 : 12;  // steps of the depth whose panel (24 KiB) stays in the first-level cache
     static constexpr int64_t SPAN = PARTS == 3 ? 4 * CHUNK * STEP : INT64_MAX;  // depths added up in a row: longer sums lose accuracy
@@ -329,7 +368,7 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
 
     int64_t m, n, k;
     Lines<From> own, shared;
-    Result<float> to;
+    Result<To> to;
 
     int64_t own_lines() const { return own_is_left ? m : n; }
     int64_t shared_lines() const { return own_is_left ? n : m; }
@@ -338,13 +377,22 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
         return {x.data + panel * BLOCK * x.line_step + p * x.depth_step, x.line_step, x.depth_step};
     }
 
+    static constexpr int64_t TASKS = 16;  // as many as that, if the sizes allow it
+    int64_t all_steps() const { return (k + STEP - 1) / STEP; }
+    int64_t shared_ranges() const { return (panels(shared_lines()) + SHARED - 1) / SHARED; }
+    // Small results of many terms: slabs of the depth are added up apart, into matrices of their own, and then in order.
+    int64_t all_slabs() const {
+        return greatest<int64_t>(1, least(all_steps() / (4 * CHUNK), TASKS / ((panels(own_lines()) + OWN - 1) / OWN * shared_ranges())));
+    }
+    // Steps of the depth for which the smaller factor is packed at a time.
+    int64_t steps_of_piece() const {
+        return all_slabs() > 1 ? all_steps() : least(all_steps(), greatest(4 * CHUNK, MEMORY / (panels(shared_lines()) * STEP_SIZE<From>)));
+    }
+    bool once() const { return all_slabs() == 1 && steps_of_piece() == all_steps(); }
+
     void run() const {
-        constexpr int64_t TASKS = 16;  // as many as that, if the sizes allow it
-        const int64_t steps = (k + STEP - 1) / STEP, of_shared = panels(shared_lines()), of_own = panels(own_lines());
-        const int64_t ranges = (of_shared + SHARED - 1) / SHARED;
-        // Small results of many terms: slabs of the depth are added up apart, into matrices of their own, and then in order.
-        const int64_t slabs = greatest<int64_t>(1, least(steps / (4 * CHUNK), TASKS / ((of_own + OWN - 1) / OWN * ranges)));
-        const int64_t piece = slabs > 1 ? steps : least(steps, greatest(4 * CHUNK, MEMORY / (of_shared * STEP_SIZE<From>)));
+        const int64_t steps = all_steps(), of_shared = panels(shared_lines()), of_own = panels(own_lines());
+        const int64_t ranges = shared_ranges(), slabs = all_slabs(), piece = steps_of_piece();
         const int64_t together = least(OWN, greatest<int64_t>(1, of_own * ranges * slabs / TASKS)), groups = (of_own + together - 1) / together;
         Scratch<float> packed(of_shared * piece * STEP_SIZE<From>);
         Scratch<float> sums((slabs - 1) * m * n);
@@ -367,27 +415,44 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
             each_task(m * n * k, groups * ranges * slabs, [&](int64_t task) {
                 const int64_t first = task % groups * together, range = task / groups % ranges, slab = task / groups / ranges;
                 const int64_t at = first_of_slab(slab);
-                const Result<float> part = slab > 0 ? Result<float>{sums + (slab - 1) * m * n, n, Start::zero, nullptr}
-                                           : step > 0 ? Result<float>{to.c, to.c_step, Start::keep, nullptr} : to;
+                Result<To> part = step > 0 ? Result<To>{to.c, to.c_step, Start::keep, nullptr} : to;
+                if constexpr (sizeof(To) == sizeof(float)) {
+                    part = slab > 0 ? Result<To>{sums + (slab - 1) * m * n, n, Start::zero, nullptr} : part;
+                }
                 multiply(packed + at * STEP_SIZE<From>, piece * STEP_SIZE<From>, most, first, least(first + together, of_own),
                          of_shared * range / ranges, of_shared * (range + 1) / ranges, (step + at) * STEP, depth_of_slab(slab), part);
             });
         }
-        each_task(m * n * k, slabs > 1 ? m : 0, [&](int64_t row) {
-            for (int64_t slab = 1; slab < slabs; ++slab) {
-                const float *const part = sums + ((slab - 1) * m + row) * n;
-                map(n, to.c + row * to.c_step, [](VecF sum, VecF more) { return sum + more; }, to.c + row * to.c_step, part);
-            }
-        });
+        if constexpr (sizeof(To) == sizeof(float)) {
+            each_task(m * n * k, slabs > 1 ? m : 0, [&](int64_t row) {
+                for (int64_t slab = 1; slab < slabs; ++slab) {
+                    const float *const part = sums + ((slab - 1) * m + row) * n;
+                    map(n, to.c + row * to.c_step, [](VecF sum, VecF more) { return sum + more; }, to.c + row * to.c_step, part);
+                }
+            });
+        }
+    }
+
+    // After own panels [first, last) at depths up to p + q of p + depth: the same at the next ones, or the next panels.
+    Soon<false> next_to_pack(int64_t first, int64_t last, int64_t p, int64_t q, int64_t depth, int64_t times) const {
+        const bool deeper = q < depth;
+        const int64_t line = (deeper ? first : last) * BLOCK, lines = least((last - first) * BLOCK, own_lines() - line);
+        const int64_t at = deeper ? q : 0, deep = least(CHUNK * STEP, depth - at);
+        if (lines <= 0) {
+            return {};
+        }
+        const From *const data = own.data + line * own.line_step + (p + at) * own.depth_step;
+        return own.depth_step == 1 ? Soon<false>::of(data, own.line_step, deep, lines, times) : Soon<false>::of(data, own.depth_step, lines, deep, times);
     }
 
     // Own panels [first, last) times shared panels [begin, end), at depths [p, p + depth).
     void multiply(const float *packed, int64_t panel, uint32_t most, int64_t first, int64_t last, int64_t begin, int64_t end, int64_t p,
-                  int64_t depth, const Result<float> &where) const {
+                  int64_t depth, const Result<To> &where) const {
         const auto own_some = [&](int64_t i) { return least(BLOCK, own_lines() - i * BLOCK); };
         const auto shared_some = [&](int64_t j) { return least(BLOCK, shared_lines() - j * BLOCK); };
         Scratch<float> mine((last - first) * CHUNK * STEP_SIZE<From>);
-        Scratch<float> blocks((last - first) * (end - begin) * BLOCK * BLOCK);
+        const bool at_once = depth <= CHUNK * STEP;  // then blocks need not be kept: two take turns
+        Scratch<float> blocks((at_once ? 2 : (last - first) * (end - begin)) * BLOCK * BLOCK);
         int64_t done = 0;
         for (int64_t q = 0; q < depth; q += CHUNK * STEP) {
             const int64_t deep = least(CHUNK * STEP, depth - q);
@@ -402,23 +467,39 @@ template <class Unit, bool own_is_left, class From> struct ProductInPairs {
             }
             const Unit unit;
             const bool last_of_span = q + deep - done >= SPAN || q + deep == depth;
-            float *block = blocks;
-            for (int64_t j = begin; j < end; ++j) {
-                const float *const theirs = packed + j * panel + q / STEP * STEP_SIZE<From>;
-                for (int64_t i = first; i < last; ++i, block += BLOCK * BLOCK) {
-                    const float *const ours = mine + (i - first) * CHUNK * STEP_SIZE<From>;
+            // A block is put down once the unit has been given the next one.
+            struct {
+                Result<To> at;
+                const float *block;
+                int64_t rows, columns;
+            } waiting{where, nullptr, 0, 0};
+            const auto put_waiting = [&] {
+                if (waiting.block != nullptr) {
+                    put_block(waiting.at.c, waiting.at.c_step, waiting.block, waiting.rows, waiting.columns, waiting.at.start, waiting.at.bias);
+                }
+            };
+            const int64_t steps = (deep + STEP - 1) / STEP, products = steps * (PARTS == 3 ? 6 : 1);
+            Ahead ahead = {next_to_pack(first, last, p, q + deep, depth, (last - first) * (end - begin) * products), {}};
+            int64_t number = 0;
+            for (int64_t i = first; i < last; ++i) {
+                const float *const ours = mine + (i - first) * CHUNK * STEP_SIZE<From>;
+                for (int64_t j = begin; j < end; ++j, ++number) {
+                    const float *const theirs = packed + j * panel + q / STEP * STEP_SIZE<From>;
+                    float *const block = blocks + (at_once ? number % 2 : number) * BLOCK * BLOCK;
                     const int64_t rows = own_is_left ? own_some(i) : shared_some(j), columns = own_is_left ? shared_some(j) : own_some(i);
-                    const Result<float> at = where.at((own_is_left ? i : j) * BLOCK, (own_is_left ? j : i) * BLOCK, done == 0);
+                    const Result<To> at = where.at((own_is_left ? i : j) * BLOCK, (own_is_left ? j : i) * BLOCK, done == 0);
                     if (last_of_span) {
-                        expect_block(at.c, at.c_step, rows);
+                        ahead.put = Soon<true>::of(at.c, at.c_step, columns, rows, products);
                     }
-                    unit.template multiply<PARTS>((deep + STEP - 1) / STEP, own_is_left ? ours : theirs, own_is_left ? theirs : ours, block,
-                                                  rows, columns, q == done ? Start::zero : Start::keep);
-                    if (last_of_span) {  // while the unit works on the next block
-                        put_block(at.c, at.c_step, block, rows, columns, at.start, at.bias);
+                    unit.template multiply<PARTS>(steps, own_is_left ? ours : theirs, own_is_left ? theirs : ours, block,
+                                                  rows, columns, q == done ? Start::zero : Start::keep, ahead);
+                    if (last_of_span) {
+                        put_waiting();
+                        waiting = {at, block, rows, columns};
                     }
                 }
             }
+            put_waiting();
             done = last_of_span ? q + deep : done;
         }
         if (done == depth) {

@@ -57,6 +57,22 @@ def test_linear(rows, bias, dtype):
     check("linear", x, weight, floats(70, dtype=dtype, seed=2) if bias else None, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("needs", [(True, True, True), (False, True, True), (True, True, False), (False, True, False)])
+@pytest.mark.parametrize("rows", [(), (1,), (5,), (16,), (45,), (3, 7), (600,)])
+def test_gradients_of_linear(rows, needs, dtype):
+    weight = floats(70, 130, dtype=dtype, seed=1) if needs[0] else None
+    check("linear_grad", floats(*rows, 70, dtype=dtype), floats(*rows, 130, dtype=dtype, seed=2), weight, needs=needs, atol=3e-4)
+
+
+def test_gradients_of_linear_with_strides():
+    x, weight = floats(130, 40).T, floats(130, 70, seed=1).T
+    check("linear_grad", floats(40, 70, seed=2), x, weight, needs=(True, True, True), atol=3e-4)
+    declines("linear_grad", np.broadcast_to(floats(1, 70), (40, 70)), x, weight, needs=(True, True, True))
+    declines("linear_grad", floats(40, 70), None, weight, needs=(True, False, True))
+    declines("linear_grad", floats(0, 70), floats(0, 130), weight, needs=(True, True, True))
+
+
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 28, 29])
 def test_few_rows_against_a_matrix_either_way_round(rows):
     for n in (1, 31, 32, 33, 100):

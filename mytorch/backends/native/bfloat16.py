@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, Array, K, empty
+from mytorch.backends.native.extension import BFLOAT16, FLOAT32, Array, K, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __mytorch__ = True
-
-BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # mytorch.dtypes builds on the backends, so the dtype is spelled out again here
 
 _SMALLEST = 16  # elements; NumPy needs a dozen calls
 ANY_VECTORS = 0  # 1: AVX512-BF16 also where float32 is quicker than its vectors; for tests
@@ -43,27 +41,29 @@ def float32_to_bfloat16(array: Array) -> Any:
 
 def product(a: Array, b: Array, bias: Array | None, y: Array) -> Any:
     """y = a @ b + bias of bfloat16 in any strides, added up in float32; without a unit for it, float32's own product, rounded."""
-    wide_bias = None if bias is None else _widened(bias)
-    done = K.matmul_bfloat16(a, b, wide_bias, y, ANY_VECTORS)
+    done = K.matmul_bfloat16(a, b, bias if bias is None or y.dtype is not FLOAT32 else widened(bias), y, ANY_VECTORS)
     if done is NotImplemented:
+        wide_bias = None if bias is None else widened(bias)
         wide = y if y.dtype is FLOAT32 else empty(y.shape, FLOAT32)
-        done = K.matmul(_widened(a), _widened(b), wide_bias, wide)
+        done = K.matmul(widened(a), widened(b), wide_bias, wide)
         if wide is not y and done is not NotImplemented:
             done = K.cast(wide, y)
     return done
 
 
-def _widened(x: Array) -> Array:
+def widened(x: Array) -> Array:
+    """The same numbers as float32."""
     return K.cast(x, empty(x.shape, FLOAT32))  # type: ignore[no-any-return]
 
 
 def widening(override: Callable[..., Any], stay_wide: tuple[int, ...]) -> Callable[..., Any]:
-    """The override, which for bfloat16 arguments computes in float32 and rounds its outputs, but for those that the reference keeps."""
+    """The override; where it declines bfloat16 arguments, it computes in float32, and its outputs are rounded, but for those that the
+    reference keeps."""
     def ask(*args: Any, **meta: Any) -> Any:
         y = override(*args, **meta)
-        if y is not NotImplemented or getattr(args[0], "dtype", None) != BFLOAT16 or not K.worth(args[0].size, _SMALLEST):
+        if y is not NotImplemented or args[0].dtype.kind != "V" or not K.worth(args[0].size, _SMALLEST):
             return y
-        y = override(*[_widened(x) if isinstance(x, np.ndarray) and x.dtype == BFLOAT16 else x for x in args], **meta)
+        y = override(*[widened(x) if isinstance(x, np.ndarray) and x.dtype == BFLOAT16 else x for x in args], **meta)
         if isinstance(y, tuple):
             return tuple(part if part is None or i in stay_wide else _narrowed(part) for i, part in enumerate(y))
         return y if y is NotImplemented else _narrowed(y)

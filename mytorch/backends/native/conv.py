@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
+from mytorch.backends.native.bfloat16 import widened
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty, known
 
 __mytorch__ = True
 
@@ -25,7 +26,14 @@ def _geometry(stride: Ints, padding: Ints, dilation: Ints) -> Ints:
 
 def _fits(a: Array, b: Array) -> bool:
     kind = a.dtype
-    return (kind is FLOAT32 or kind is FLOAT64) and b.dtype is kind and 3 <= a.ndim <= 5
+    return known(kind) and (b.dtype is kind or b.dtype == kind) and 3 <= a.ndim <= 5
+
+
+def _bias(bias: Array | None, kind: Any) -> Array | None:
+    """The bias as the kernels take it: beside bfloat16 in float32."""
+    if bias is None:
+        return None
+    return widened(bias) if kind.kind == "V" and bias.dtype is not FLOAT32 else dense(bias)
 
 
 def conv(x: Array, weight: Array, bias: Array | None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
@@ -37,7 +45,7 @@ def conv(x: Array, weight: Array, bias: Array | None, *, stride: Ints, padding: 
     y = empty((shape[0], size[0], *out), x.dtype)
     if not K.worth(y.size, _SMALLEST):
         return NotImplemented
-    return K.conv(dense(x), dense(weight), None if bias is None else dense(bias), y, *_geometry(stride, padding, dilation), groups)
+    return K.conv(dense(x), dense(weight), _bias(bias, x.dtype), y, *_geometry(stride, padding, dilation), groups)
 
 
 def conv_grad_input(g: Array, weight: Array, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
@@ -53,8 +61,7 @@ def conv_transposed(x: Array, weight: Array, bias: Array | None, *, size: Ints, 
     y = empty((x.shape[0], weight.shape[1] * groups, *size), x.dtype)
     if not K.worth(y.size, _SMALLEST):
         return NotImplemented
-    bias = None if bias is None else dense(bias)
-    return K.conv_grad_input(dense(x), dense(weight), bias, y, *_geometry(stride, padding, dilation), groups)
+    return K.conv_grad_input(dense(x), dense(weight), _bias(bias, x.dtype), y, *_geometry(stride, padding, dilation), groups)
 
 
 def conv_grad_weight(g: Array, x: Array, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:

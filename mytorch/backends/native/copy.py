@@ -13,21 +13,26 @@ _SMALLEST = 1024  # elements; below, NumPy is as fast
 _SMALLEST_PART = 4096  # the same, of each array that is joined
 
 
+def _moves(kind: Any) -> bool:
+    """Whether the extension moves elements of this dtype."""
+    return kind.kind == "V" or (kind.itemsize in (4, 8) and kind.kind in "fiu")
+
+
 def contiguous(x: Array) -> Any:
-    """x in row-major order; elements of 4 and 8 bytes."""
+    """x in row-major order; elements of 4 and 8 bytes, or bfloat16 whose rows lie along memory."""
     kind = x.dtype
-    if kind.itemsize not in (4, 8) or kind.kind not in "fiu" or x.ndim < 2 or not K.worth(x.size, _SMALLEST):
+    if not _moves(kind) or x.ndim < 2 or not K.worth(x.size, _SMALLEST):
         return NotImplemented
     return K.copy(x, empty(x.shape, kind))
 
 
 def joined(xs: tuple[Array, ...], *, dim: int) -> Any:
-    """Arrays of one type, of 4 or 8 bytes, one behind the other along a dimension."""
+    """Arrays of one type, of 4 or 8 bytes or bfloat16, one behind the other along a dimension."""
     first = xs[0]
     kind, shape = first.dtype, first.shape
-    if kind.itemsize not in (4, 8) or kind.kind not in "fiu" or not K.worth(first.size, _SMALLEST_PART):
+    if not _moves(kind) or not K.worth(first.size, _SMALLEST_PART):
         return NotImplemented
-    if not all(x.dtype is kind and x.size and x.flags.c_contiguous for x in xs):
+    if not all((x.dtype is kind or x.dtype == kind) and x.size and x.flags.c_contiguous for x in xs):
         return NotImplemented
     y = empty((*shape[:dim], sum([x.shape[dim] for x in xs]), *shape[dim + 1:]), kind)
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1:])

@@ -32,6 +32,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # mytorch.dtypes builds on the backends, so the dtype is spelled out again here
 
 
 class Kernels:
@@ -65,6 +66,11 @@ try:
     K.use(os.environ.get("MYTORCH_ISA", ""))
 except ValueError as error:
     raise ImportError(str(error)) from None
+
+
+def known(kind: np.dtype[Any]) -> bool:
+    """Whether it is float32, float64 or bfloat16, the one structured dtype: what kernels read and write themselves."""
+    return kind is FLOAT32 or kind is FLOAT64 or kind.kind == "V"
 
 
 def dense(x: Array) -> Array:

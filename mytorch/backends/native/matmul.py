@@ -1,14 +1,17 @@
-"""Products of matrices: csrc/kernels/matmul.cpp."""
+"""Products of matrices, and the gradients of a Linear layer: csrc/kernels/matmul.cpp and linear.cpp."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.bfloat16 import BFLOAT16, product
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.bfloat16 import product
+from mytorch.backends.native.extension import BFLOAT16, FLOAT32, FLOAT64, Array, K, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __mytorch__ = True
 
@@ -56,4 +59,19 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Any:
     return done if done is NotImplemented else y
 
 
-overrides = {"matmul": matmul, "linear": linear}
+def linear_grad(g: Array, x: Array | None, weight: Array | None, *, needs: Sequence[bool]) -> Any:
+    """Gradients of (x, weight, bias)."""
+    kind = g.dtype
+    if x is None or (kind is not FLOAT32 and kind is not FLOAT64) or not g.flags.c_contiguous or not g.size or not x.size:
+        return NotImplemented
+    ins, outs = x.shape[-1], g.shape[-1]
+    rows, g_rows = (x, g) if g.ndim == 2 else (x.reshape(-1, ins), g.reshape(-1, outs))
+    needs_x, _, needs_bias = needs
+    dx = empty(x.shape, kind) if needs_x else None
+    dw = empty((outs, ins), kind)
+    db = empty((outs,), kind) if needs_bias else None
+    done = K.linear_grad(g_rows, rows, weight, dx, dw, db)
+    return done if done is NotImplemented else (dx, dw, db)
+
+
+overrides = {"matmul": matmul, "linear": linear, "linear_grad": linear_grad}

@@ -25,14 +25,22 @@ def _answers(x: Array, *others: Array | None) -> bool:
     return True
 
 
+def _answers_for_channels(x: Array, *others: Array | None) -> bool:
+    """The same for kernels that also take bfloat16, beside which parameters are float32."""
+    if x.dtype.kind != "V":
+        return _answers(x, *others)
+    return x.size > 0 and all(p is None or (p.dtype is FLOAT32 and p.flags.c_contiguous) for p in others)
+
+
 def batch_norm_forward(x: Array, weight: Array | None, bias: Array | None, running_mean: Array | None, running_var: Array | None, *,
                        training: bool, eps: float) -> Any:
     """y, and the mean and the (biased) variance (C) that normalised it: of the batch, or the running ones."""
-    if not _answers(x, weight, bias, running_mean, running_var):
+    if not _answers_for_channels(x, weight, bias, running_mean, running_var):
         return NotImplemented
     y = empty(x.shape, x.dtype)
     if training:
-        mean, var = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+        kind = FLOAT32 if x.dtype.kind == "V" else x.dtype
+        mean, var = np.empty(x.shape[1], kind), np.empty(x.shape[1], kind)
         done = K.batch_norm(dense(x), weight, bias, y, mean, var, eps)
     else:
         assert running_mean is not None and running_var is not None
@@ -43,9 +51,9 @@ def batch_norm_forward(x: Array, weight: Array | None, bias: Array | None, runni
 
 def batch_norm_grad(g: Array, x: Array, weight: Array | None, mean: Array, var: Array, *, training: bool, eps: float) -> Any:
     """dx, dweight, dbias."""
-    if not _answers(x, weight, mean, var) or g.dtype is not x.dtype:
+    if not _answers_for_channels(x, weight, mean, var) or g.dtype != x.dtype:
         return NotImplemented
-    dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    dx, dweight, dbias = empty(x.shape, x.dtype), np.empty(x.shape[1], mean.dtype), np.empty(x.shape[1], mean.dtype)
     done = K.batch_norm_grad(dense(g), dense(x), weight, mean, var, dx, dweight, dbias, training, eps)
     return done if done is NotImplemented else (dx, dweight, dbias)
 

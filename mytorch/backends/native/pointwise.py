@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
+from mytorch.backends.native.extension import BFLOAT16, FLOAT32, FLOAT64, Array, K, dense, empty, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,11 +15,15 @@ __mytorch__ = True
 
 _HUGE = 1e30  # a number that float32 holds
 _SMALLEST = 8192  # elements: below, NumPy is done before a call pays; from here on the pool has the memory of results
+_SMALLEST_HALF = 64  # the same of bfloat16, which NumPy widens and rounds in a dozen calls
 
 
 def _answers(x: Array, at_least: int = _SMALLEST) -> bool:
     """Whether the extension maps this array: contiguous, of a type it knows, and large enough."""
-    return K.worth(x.size, at_least) and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous
+    kind = x.dtype
+    if kind is FLOAT32 or kind is FLOAT64:
+        return K.worth(x.size, at_least) and x.flags.c_contiguous
+    return kind.kind == "V" and K.worth(x.size, min(at_least, _SMALLEST_HALF)) and x.flags.c_contiguous
 
 
 def _unary(name: str, at_least: int = _SMALLEST) -> Callable[[Array], Any]:
@@ -37,6 +41,12 @@ def _binary(name: str, number_first: str | None = None) -> Callable[[Any, Any], 
     """
     number_second = f"{name}_number"
 
+    def mixed(a: Array, b: Array) -> Any:
+        """float32 and bfloat16 of one shape, in any order: float32."""
+        if name not in _MIXED or a.shape != b.shape or {a.dtype, b.dtype} != _BOTH:
+            return NotImplemented
+        return getattr(K, name)(a, b, empty(a.shape, FLOAT32))
+
     def override(a: Any, b: Any) -> Any:
         if not isinstance(b, np.ndarray):
             if number_first is None or not _answers(a) or not -_HUGE < b < _HUGE:
@@ -47,8 +57,10 @@ def _binary(name: str, number_first: str | None = None) -> Callable[[Any, Any], 
                 return NotImplemented
             return getattr(K, number_first)(b, a, empty(b.shape, b.dtype))
         large, small = (a, b) if (a.ndim, a.size) >= (b.ndim, b.size) else (b, a)
-        if not _answers(large) or small.dtype is not large.dtype or not small.flags.c_contiguous:
+        if not _answers(large) or not small.flags.c_contiguous:
             return NotImplemented
+        if small.dtype is not large.dtype and small.dtype != large.dtype:
+            return mixed(a, b)
         if small.shape != large.shape[large.ndim - small.ndim:] and not _repeats(small.shape, large.shape):
             return NotImplemented
         return getattr(K, name)(a, b, empty(large.shape, large.dtype))
@@ -61,11 +73,15 @@ def _repeats(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return len(small) <= len(large) and all(n in (1, m) for n, m in zip(reversed(small), reversed(large)))
 
 
+_MIXED = frozenset({"add", "sub", "mul"})
+_BOTH = {FLOAT32, BFLOAT16}
+
+
 def _gradient(name: str) -> Callable[[Array, Array], Any]:
     """The override of g times a slope: two arrays of one shape, of any size, since NumPy makes several passes."""
     def override(g: Array, x: Array) -> Any:
         kind = g.dtype
-        if x.dtype is not kind or (kind is not FLOAT32 and kind is not FLOAT64) or g.shape != x.shape:
+        if (x.dtype is not kind and x.dtype != kind) or not known(kind) or g.shape != x.shape:
             return NotImplemented
         if not g.flags.c_contiguous or not x.flags.c_contiguous:
             return NotImplemented
@@ -83,21 +99,21 @@ def gelu_forward(x: Array, *, approximate: str) -> Any:
 
 def gelu_grad(g: Array, x: Array, *, approximate: str) -> Any:
     """g times the slope of gelu."""
-    if not _answers(x, 1) or g.shape != x.shape or g.dtype is not x.dtype:
+    if not _answers(x, 1) or g.shape != x.shape or g.dtype != x.dtype:
         return NotImplemented
     return (K.gelu_grad if approximate == "none" else K.gelu_tanh_grad)(dense(g), x, empty(x.shape, x.dtype))
 
 
 def add_to(total: Array, x: Array) -> Any:
     """total + x, written over total."""
-    if not _answers(total) or total.shape != x.shape or x.dtype is not total.dtype or not x.flags.c_contiguous:
+    if not _answers(total) or total.shape != x.shape or x.dtype != total.dtype or not x.flags.c_contiguous:
         return NotImplemented
     return K.add(total, x, total)
 
 
 def relu_grad_over(g: Array, y: Array) -> Any:
     """g where y is not 0 or less, written over g."""
-    if not _answers(g) or g.shape != y.shape or y.dtype is not g.dtype or not y.flags.c_contiguous:
+    if not _answers(g) or g.shape != y.shape or y.dtype != g.dtype or not y.flags.c_contiguous:
         return NotImplemented
     return K.relu_grad(g, y, g)
 
@@ -108,7 +124,7 @@ def kept(x: Array, mask: Array) -> Any:
         return NotImplemented
     if mask.shape == x.shape and mask.flags.c_contiguous:
         return K.kept(x, mask, empty(x.shape, x.dtype))
-    if not _repeats(mask.shape, x.shape):
+    if x.dtype.kind == "V" or not _repeats(mask.shape, x.shape):
         return NotImplemented
     return K.where(mask, x, np.zeros((), x.dtype), empty(x.shape, x.dtype))
 

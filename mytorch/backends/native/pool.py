@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty, known
 
 __mytorch__ = True
 
@@ -55,10 +55,10 @@ def max_pool_grad(g: Array, places: Array, *, size: Ints, kernel_size: Ints, str
 
 def avg_pool(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints, include_pad: bool, override: int | None) -> Any:
     """The mean of each window of x (N, C, *size), in whose padding there are zeros."""
-    if not _answers(x, x.size, kernel_size):
-        return NotImplemented
     if _is_image(kernel_size, x.shape[2:], padding, out, override):
         return adaptive_avg(x, out=out)
+    if not _answers(x, x.size, kernel_size):
+        return NotImplemented
     y = empty(x.shape[:2] + out, x.dtype)
     return K.avg_pool(dense(x), y, *_sizes(kernel_size, stride, padding, (1,) * len(out)), include_pad, override or 0)
 
@@ -66,11 +66,16 @@ def avg_pool(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, out: I
 def avg_pool_grad(g: Array, *, size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, include_pad: bool, override: int | None) -> Any:
     """The gradient of x (N, C, *size): each g is spread evenly over its window."""
     dx = empty(g.shape[:2] + size, g.dtype)
+    if _is_image(kernel_size, size, padding, g.shape[2:], override):
+        return K.repeat(dense(g), dx, math.prod(size)) if _spreads(g, dx.size, kernel_size) else NotImplemented
     if not _answers(g, dx.size, kernel_size):
         return NotImplemented
-    if _is_image(kernel_size, size, padding, g.shape[2:], override):
-        return K.repeat(dense(g), dx, math.prod(size))
     return K.avg_pool_grad(dense(g), dx, *_sizes(kernel_size, stride, padding, (1,) * len(size)), include_pad, override or 0)
+
+
+def _spreads(x: Array, image: int, kernel_size: Ints) -> bool:
+    """The same for a window that is the whole image: of bfloat16 as well."""
+    return known(x.dtype) and len(kernel_size) < 3 and K.worth(image, 1)
 
 
 def _is_image(kernel_size: Ints, size: Ints, padding: Ints, out: Ints, override: int | None) -> bool:
@@ -81,7 +86,7 @@ def _is_image(kernel_size: Ints, size: Ints, padding: Ints, out: Ints, override:
 def adaptive_avg(x: Array, *, out: Ints) -> Any:
     """Means of windows that cover x evenly: of the whole image, or of windows of one size."""
     size = x.shape[2:]
-    if not x.size or not _answers(x, x.size, ()):
+    if not x.size or not _spreads(x, x.size, ()):
         return NotImplemented
     if math.prod(out) == 1:
         length = math.prod(size)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,10 +15,8 @@ __mytorch__ = True
 
 
 def _rows(x: Array) -> Array:
-    """(T, B, I) or (rows, I) as contiguous rows."""
-    if x.ndim != 2:
-        x = x.reshape(-1, x.shape[-1])
-    return dense(x)
+    """(T, B, I) or (rows, I) as rows."""
+    return x if x.ndim == 2 or not x.size else x.reshape(-1, x.shape[-1])
 
 
 def _sizes(batch_sizes: tuple[int, ...]) -> Array | None:
@@ -26,35 +24,35 @@ def _sizes(batch_sizes: tuple[int, ...]) -> Array | None:
     return None if batch_sizes[0] == batch_sizes[-1] else np.array(batch_sizes, np.int64)
 
 
-def _fits(x: Array, *others: Array | None) -> bool:
-    """Whether all are arrays of one kind that the kernels know, none empty."""
+def _ready(x: Array, *others: Array | None) -> list[Any] | None:
+    """All of them as contiguous arrays, None as it is; None if they are not of one kind that the kernels know, or one is empty."""
     kind = x.dtype
-    if (kind is not FLOAT32 and kind is not FLOAT64) or not x.size:
-        return False
-    for other in others:  # noqa: SIM110 - an any() takes three times as long
-        if other is not None and (other.dtype is not kind or not other.size):
-            return False
-    return True
-
-
-def _contiguous(*arrays: Array | None) -> list[Any]:
-    return [None if x is None else dense(x) for x in arrays]
+    if kind is not FLOAT32 and kind is not FLOAT64:
+        return None
+    found: list[Any] = []
+    for array in (x, *others):
+        if array is None:
+            found.append(None)
+        elif array.dtype is not kind or not array.size:
+            return None
+        else:
+            found.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+    return found
 
 
 def _forward(run: Callable[..., Any], gates: int, x: Array, h0: Array, c0: Array | None, w_ih: Array, w_hh: Array, b_ih: Array | None,
              b_hh: Array | None, batch_sizes: tuple[int, ...], reverse: bool) -> Any:
     """y, last h, last c, h before each step, gates, q or c of each step: NotImplemented, or what the cell has of them."""
-    if not _fits(x, h0, c0, w_ih, w_hh, b_ih, b_hh):
+    given = _ready(_rows(x), h0, c0, w_ih, w_hh, b_ih, b_hh)
+    if given is None:
         return NotImplemented
-    rows = _rows(x)
-    count, size, kind = len(rows), h0.shape[1], x.dtype
+    count, size, kind = len(given[0]), h0.shape[1], x.dtype
     states = (count, size)
     y, h = empty(states, kind), empty(h0.shape, kind)
     kept = empty((count, gates * size), kind)
     c = None if c0 is None else empty(h0.shape, kind)
     previous, extra = (None, None) if gates == 1 else (empty(states, kind), empty(states, kind))
-    done = run(rows, *_contiguous(h0, c0, w_ih, w_hh, b_ih, b_hh), _sizes(batch_sizes), len(batch_sizes), reverse,
-               y, h, c, previous, kept, extra)
+    done = run(*given, _sizes(batch_sizes), len(batch_sizes), reverse, y, h, c, previous, kept, extra)
     if done is NotImplemented:
         return done
     found = (y if x.ndim == 2 else y.reshape(*x.shape[:-1], size), h, c, previous, kept, extra)
@@ -65,16 +63,19 @@ def _backward(run: Callable[..., Any], gates: int, gradients: int, gy: Array | N
               c0: Array | None, w_ih: Array, w_hh: Array, previous: Array | None, kept: Array, extra: Array | None,
               batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> Any:
     """NotImplemented, or gradients of h0, c0, x, w_ih, w_hh and the sums of those of the gates; `needs` is of x, w_ih, w_hh."""
-    if not _fits(x, h0, c0, w_ih, w_hh, previous, kept, extra) or not all(g is None or g.dtype is x.dtype for g in (gy, gh, gc)):
-        return NotImplemented
-    rows = _rows(x)
     kind = x.dtype
+    given = _ready(_rows(x), None if gy is None else _rows(gy), h0, c0, w_ih, w_hh, previous, kept, extra)
+    if given is None or not (gh is None or gh.dtype is kind) or not (gc is None or gc.dtype is kind):
+        return NotImplemented
+    rows, gy, *given = given
+    needs_x, needs_w_ih, needs_w_hh = needs
     dh = np.zeros(h0.shape, kind) if gh is None else np.array(gh, order="C")
     dc = None if c0 is None else np.zeros(c0.shape, kind) if gc is None else np.array(gc, order="C")
-    dx, dw_ih, dw_hh = (empty(a.shape, kind) if need else None for a, need in zip((rows, w_ih, w_hh), needs, strict=True))
+    dx = empty(rows.shape, kind) if needs_x else None
+    dw_ih = empty(w_ih.shape, kind) if needs_w_ih else None
+    dw_hh = empty(w_hh.shape, kind) if needs_w_hh else None
     sums = np.empty(gradients * h0.shape[1], kind)
-    done = run(None if gy is None else _rows(gy), rows, *_contiguous(h0, c0, w_ih, w_hh, previous, kept, extra), _sizes(batch_sizes),
-               len(batch_sizes), reverse, dh, dc, dx, dw_ih, dw_hh, sums)
+    done = run(gy, rows, *given, _sizes(batch_sizes), len(batch_sizes), reverse, dh, dc, dx, dw_ih, dw_hh, sums)
     if done is NotImplemented:
         return done
     return dh, dc, None if dx is None else dx.reshape(x.shape), dw_ih, dw_hh, sums
@@ -112,11 +113,7 @@ def gru_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih
         return found
     dh, _, dx, dw_ih, dw_hh, sums = found  # sums: of r, z, n, q
     size = h0.shape[1]
-    db_hh = None
-    if needs[5]:
-        db_hh = np.empty(3 * size, x.dtype)
-        db_hh[:2 * size] = sums[:2 * size]
-        db_hh[2 * size:] = sums[3 * size:]
+    db_hh = np.concatenate((sums[:2 * size], sums[3 * size:])) if needs[5] else None
     return dx, dh, dw_ih, dw_hh, sums[:3 * size], db_hh
 
 
@@ -147,11 +144,11 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
 
 def rnn_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *, nonlinearity: str) -> Any:
     """h'."""
-    if not _fits(x, h, w_ih, w_hh, b_ih, b_hh):
+    given = _ready(x, h, None, w_ih, w_hh, b_ih, b_hh)
+    if given is None:
         return NotImplemented
-    x, h, w_ih, w_hh, b_ih, b_hh = _contiguous(x, h, w_ih, w_hh, b_ih, b_hh)
     y = empty(h.shape, x.dtype)
-    return (K.rnn_tanh if nonlinearity == "tanh" else K.rnn_relu)(x, h, None, w_ih, w_hh, b_ih, b_hh, None, 1, 0, y, None, None, None, y, None)
+    return (K.rnn_tanh if nonlinearity == "tanh" else K.rnn_relu)(*given, None, 1, 0, y, None, None, None, y, None)
 
 
 def rnn_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, y: Array, *, nonlinearity: str, needs: Sequence[bool]) -> Any:
@@ -161,12 +158,12 @@ def rnn_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, y: Arr
 
 def gru_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None) -> Any:
     """(h', gates r, z, n, q)."""
-    if not _fits(x, h, w_ih, w_hh, b_ih, b_hh):
+    given = _ready(x, h, None, w_ih, w_hh, b_ih, b_hh)
+    if given is None:
         return NotImplemented
-    x, h, w_ih, w_hh, b_ih, b_hh = _contiguous(x, h, w_ih, w_hh, b_ih, b_hh)
-    batch, size = h.shape
-    y, gates, q = empty((batch, size), x.dtype), empty((batch, 3 * size), x.dtype), empty((batch, size), x.dtype)
-    done = K.gru(x, h, None, w_ih, w_hh, b_ih, b_hh, None, 1, 0, y, None, None, None, gates, q)
+    kind, shape = x.dtype, h.shape
+    y, gates, q = empty(shape, kind), empty((shape[0], 3 * shape[1]), kind), empty(shape, kind)
+    done = K.gru(*given, None, 1, 0, y, None, None, None, gates, q)
     return done if done is NotImplemented else (y, gates, q)
 
 
@@ -177,12 +174,12 @@ def gru_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, gates:
 
 def lstm_cell(x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None) -> Any:
     """(h', c', gates i, f, g, o)."""
-    if not _fits(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    given = _ready(x, h, c, w_ih, w_hh, b_ih, b_hh)
+    if given is None:
         return NotImplemented
-    x, h, c, w_ih, w_hh, b_ih, b_hh = _contiguous(x, h, c, w_ih, w_hh, b_ih, b_hh)
-    batch, size = h.shape
-    y, gates, c_next = empty((batch, size), x.dtype), empty((batch, 4 * size), x.dtype), empty((batch, size), x.dtype)
-    done = K.lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, None, 1, 0, y, None, None, None, gates, c_next)
+    kind, shape = x.dtype, h.shape
+    y, gates, c_next = empty(shape, kind), empty((shape[0], 4 * shape[1]), kind), empty(shape, kind)
+    done = K.lstm(*given, None, 1, 0, y, None, None, None, gates, c_next)
     return done if done is NotImplemented else (y, c_next, gates)
 
 

@@ -53,6 +53,7 @@ SIGNATURES: dict[str, str] = {
     "kept": "rrw",
     "layer_norm": "rRRwwwf",
     "layer_norm_grad": "rrRrrwwwf",
+    "linear_grad": "rrRWWW",
     "log": "rw",
     "log_softmax": "riw",
     "log_softmax_grad": "rriw",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.native.extension import FLOAT32, Array, K, empty, known
 
 __mytorch__ = True
 
@@ -28,7 +28,8 @@ def reduce_sum(x: Array, *, dim: Ints | None, keepdim: bool) -> Any:
 
 def sum_to(x: Array, *, shape: Ints) -> Any:
     """The sum over the dimensions that broadcasting added or repeated."""
-    if x.ndim == 2 and shape == x.shape[1:] and x.dtype is FLOAT32 and x.size > 0 and x.flags.c_contiguous:  # a bias: any size pays
+    kind = x.dtype
+    if (kind is FLOAT32 or kind.kind == "V") and x.ndim == 2 and shape == x.shape[1:] and x.size > 0 and x.flags.c_contiguous:  # a bias: any size
         return K.sum(x, empty(shape, x.dtype), 1, 1, x.shape[0], x.shape[1], 1.0)
     lead = x.ndim - len(shape)
     if lead < 0 or not _answers(x) or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:])):
@@ -38,7 +39,7 @@ def sum_to(x: Array, *, shape: Ints) -> Any:
 
 
 def _answers(x: Array) -> bool:
-    return K.worth(x.size, _SMALLEST) and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.size > 0 and x.flags.c_contiguous
+    return K.worth(x.size, _SMALLEST) and known(x.dtype) and x.size > 0 and x.flags.c_contiguous
 
 
 def _sum(x: Array, dim: Ints, shape: Ints) -> Any:
