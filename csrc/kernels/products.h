@@ -4,7 +4,7 @@
 #define MYTORCH_KERNELS_PRODUCTS_H
 
 #include "few_rows.h"
-#include "tiles.h"
+#include "tile_products.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {

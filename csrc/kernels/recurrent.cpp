@@ -10,6 +10,7 @@
 // has its sequences from x to h: what one processor has written another would have to fetch.
 #include "few_rows.h"
 #include "recurrent_tiles.h"
+#include "tile_products.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
