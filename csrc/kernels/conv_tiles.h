@@ -107,13 +107,7 @@ __attribute__((noinline)) void correlate_block(int64_t steps, const float *a, co
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             };
-            if constexpr (PARTS == 3) {
-                six_products(left, right, multiply);
-            } else {
-                left(0);
-                right(0);
-                multiply();
-            }
+            products_of_step<PARTS>(left, right, multiply);
         }
     }
     _tile_stored(0, c, line);

@@ -7,23 +7,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-// The sum of `rows` rows, added up in float64: parts of them first, which depend on the shape alone, then those in order.
-template <class T> void sum_rows(int64_t rows, int64_t columns, const T *from, T *to) {
-    constexpr int64_t TALL = 256;
-    const int64_t parts = (rows + TALL - 1) / TALL;
-    Scratch<double> sums(parts * columns);
-    std::memset(sums, 0, static_cast<size_t>(parts * columns) * sizeof(double));
-    each_task(rows * columns, parts, [&](int64_t part) {
-        add_rows<T>(least(TALL, rows - part * TALL), columns, from + part * TALL * columns, columns, sums + part * columns);
-    });
-    for (int64_t j = 0; j < columns; ++j) {
-        for (int64_t part = 1; part < parts; ++part) {
-            sums[j] += sums[part * columns + j];
-        }
-        to[j] = static_cast<T>(sums[j]);
-    }
-}
-
 template <class T> int linear_grad_typed(const mytorch_argument *arguments) {
     const mytorch_array &g = arguments[0].array, &x = arguments[1].array, &w = arguments[2].array, &dx = arguments[3].array,
                         &dw = arguments[4].array, &db = arguments[5].array;
@@ -46,7 +29,7 @@ template <class T> int linear_grad_typed(const mytorch_argument *arguments) {
         multiply_quickest<T>(outs, ins, rows, {g_rows, 1, outs}, inputs, elements<T>(dw));
     }
     if (db.data != nullptr) {
-        sum_rows<T>(rows, outs, g_rows, elements<T>(db));
+        sum_across<T>({1, 1, rows, outs}, g_rows, elements<T>(db), 1.0);
     }
     return 1;
 }

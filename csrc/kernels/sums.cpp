@@ -8,10 +8,6 @@ namespace {
 
 // ---- y[b, d] = sum over a and c of x[a, b, c, d] / divisor ----------------------------------------------------------------------
 
-struct Dims {
-    int64_t a, b, c, d;
-};
-
 // Along memory: each task adds up pieces of rows of c numbers.
 template <class T> void sum_along(const Dims &n, const T *x, T *y, double divisor) {
     constexpr int64_t PIECE = 1 << 15;
@@ -40,37 +36,6 @@ template <class T> void sum_along(const Dims &n, const T *x, T *y, double diviso
         }
         y[b] = static_cast<T>(total.value() / divisor);
     }
-}
-
-// Across rows of d numbers: each task adds up some rows, or a part of their columns.
-template <class T> void sum_across(const Dims &n, const T *x, T *y, double divisor) {
-    constexpr int64_t WIDE = 2048;
-    const int64_t columns = least(n.d, WIDE), strips = (n.d + WIDE - 1) / WIDE;
-    const int64_t share = least(n.c, greatest<int64_t>(64, (1 << 15) / columns));  // rows of a task
-    const int64_t parts = (n.c + share - 1) / share * n.a;
-    Scratch<double> partial(n.b * parts * n.d);
-    parallel(n.b * parts * strips, [&](int64_t task) {
-        const int64_t begin = task % strips * WIDE, part = task / strips % parts, b = task / strips / parts;
-        const int64_t a = part % n.a, first = part / n.a * share, width = least(WIDE, n.d - begin);
-        double *total = partial + (b * parts + part) * n.d + begin;
-        for (int64_t i = 0; i < width; ++i) {
-            total[i] = 0.0;
-        }
-        add_rows<T>(least(share, n.c - first), width, x + ((a * n.b + b) * n.c + first) * n.d + begin, n.d, total);
-    });
-    parallel(n.b * strips, [&](int64_t task) {
-        const int64_t begin = task % strips * WIDE, b = task / strips, width = least(WIDE, n.d - begin);
-        double *total = partial + b * parts * n.d + begin;
-        for (int64_t part = 1; part < parts; ++part) {
-            const double *more = total + part * n.d;
-            for (int64_t i = 0; i < width; ++i) {
-                total[i] += more[i];
-            }
-        }
-        for (int64_t i = 0; i < width; ++i) {
-            y[b * n.d + begin + i] = static_cast<T>(total[i] / divisor);
-        }
-    });
 }
 
 // x, y, the four sizes, divisor

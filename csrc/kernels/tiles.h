@@ -212,22 +212,29 @@ struct Ahead {
 // The compiler does not know that loading a tile reads memory: what was written before must be there.
 inline void before_tiles() { asm volatile("" ::: "memory"); }
 
-// The six products of a step, smaller ones first, in an order in which one factor changes at a time. left(part) and right(part) load
-// tiles of a part, multiply() what is loaded.
-template <class Left, class Right, class Multiply> MYTORCH_INLINE void six_products(const Left &left, const Right &right, const Multiply &multiply) {
-    left(0);
-    right(2);
-    multiply();
-    right(1);
-    multiply();
-    left(1);
-    multiply();
-    right(0);
-    multiply();
-    left(2);
-    multiply();
-    left(0);
-    multiply();
+// The products of a step: for three parts six, smaller ones first, in an order in which one factor changes at a time. left(part) and
+// right(part) load tiles of a part, multiply() what is loaded.
+template <int PARTS, class Left, class Right, class Multiply>
+MYTORCH_INLINE void products_of_step(const Left &left, const Right &right, const Multiply &multiply) {
+    if constexpr (PARTS == 1) {
+        left(0);
+        right(0);
+        multiply();
+    } else {
+        left(0);
+        right(2);
+        multiply();
+        right(1);
+        multiply();
+        left(1);
+        multiply();
+        right(0);
+        multiply();
+        left(2);
+        multiply();
+        left(0);
+        multiply();
+    }
 }
 
 // A block of 32 x 32 (+)= a b over `steps` steps of the depth, of which DOWN x ACROSS tiles are wanted.
@@ -279,13 +286,7 @@ __attribute__((noinline)) void multiply_tiles(int64_t steps, const float *a, con
         }
     };
     for (int64_t step = 0; step < steps; ++step, a += PARTS * 2 * TILE, b += PARTS * 2 * TILE) {
-        if constexpr (PARTS == 3) {
-            six_products(left, right, multiply);
-        } else {
-            left(0);
-            right(0);
-            multiply();
-        }
+        products_of_step<PARTS>(left, right, multiply);
     }
     _tile_stored(0, block, ROW);
     if constexpr (ACROSS == 2) {

@@ -38,6 +38,14 @@ def seam(name: str, function: Any, operands: int) -> Any:
 
 def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
     override = getattr(seam(name, function, 1), "override", None)
+
+    def run_carefully(x: Any) -> Any:
+        if override is not None and type(x) is ndarray and x.dtype.kind == "V":
+            y = override(x)
+            if y is not NotImplemented:
+                return y
+        return promoted(careful, (x,), rule)
+
     if isinstance(function, np.ufunc):
         def run(x: Any) -> Any:
             try:
@@ -46,10 +54,7 @@ def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: s
                         y = override(x)
                         return function(x, out=...) if y is NotImplemented else y
                     return function(x, out=...)
-                if override is not None and x.dtype.kind == "V":
-                    y = override(x)
-                    return promoted(careful, (x,), rule) if y is NotImplemented else y
-                return promoted(careful, (x,), rule)
+                return run_carefully(x)
             except MemoryError as error:
                 raise size_error(error, x) from None
 
@@ -64,10 +69,7 @@ def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: s
                 if override is not None and x.size >= MANY:
                     return function(x)
                 return direct(x)
-            if override is not None and type(x) is ndarray and x.dtype.kind == "V":
-                y = override(x)
-                return promoted(careful, (x,), rule) if y is NotImplemented else y
-            return promoted(careful, (x,), rule)
+            return run_carefully(x)
         except MemoryError as error:
             raise size_error(error, x) from None
 
