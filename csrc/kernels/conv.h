@@ -309,10 +309,11 @@ struct Cut {
     Cut(const Axes &a, int64_t images, int64_t work_per_output, int64_t bytes_per_output) {
         const int64_t outputs = a.outputs(), length = a.axis[a.long_axis()].out;
         constexpr int64_t ENOUGH = 8, FEW = 64, LIGHT = 1 << 18, CACHE = 1 << 19;  // pieces; outputs, multiplications, bytes of one
+        const int64_t fewest = work_per_output > LIGHT ? ENOUGH / 2 : ENOUGH;  // a large weight is read for several images at once
         parts = least((ENOUGH + images - 1) / images, least(outputs / FEW, outputs * work_per_output / LIGHT));
         parts = greatest(parts, outputs * bytes_per_output / CACHE);
         parts = greatest<int64_t>(1, least(parts, length));
-        together = outputs >= 256 || parts > 1 ? 1 : greatest<int64_t>(1, least(images / 8, 256 / outputs));
+        together = outputs >= 256 || parts > 1 ? 1 : greatest<int64_t>(1, least(images / fewest, 256 / outputs));
     }
 };
 

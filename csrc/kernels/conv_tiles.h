@@ -270,32 +270,43 @@ template <class M> struct TileCorrelation : Correlation<M> {
         const bool by_strip = axes.axis[0].step * axes.axis[1].step * axes.axis[2].step > 1;
         Scratch<Stored> strip(by_strip ? once * layout.channel : 1);
         Scratch<float> words(all_words);
-        Scratch<float> block(panels() * panel_rows() * c_step);
+        const int64_t kept = channels > once ? count : 1;  // images whose sums wait for the next channels, so that a weight is read once
+        const int64_t block_size = panels() * panel_rows() * c_step;
+        Scratch<float> blocks(kept * block_size);
         Scratch<int64_t> offset(tap_groups() * tiles_of(once));
+        Scratch<bool> given_up(count);  // to the vector units
         zero<Stored>(strip, by_strip ? once * layout.channel : 0);
         zero<float>(words, all_words);
         for (int64_t i = 0; i < count; ++i) {
-            int64_t done = 0;  // steps
-            M *const to = y + ((first + i) * groups + group) * rows * axes.result_size();
-            for (int64_t channel = 0; channel < channels; channel += once) {
-                const int64_t some = least(once, channels - channel), tiles = tiles_of(some), steps_now = tap_groups() * tiles;
+            given_up[i] = false;
+        }
+        int64_t done = 0;  // steps
+        for (int64_t channel = 0; channel < channels; channel += once) {
+            const int64_t some = least(once, channels - channel), tiles = tiles_of(some), steps_now = tap_groups() * tiles;
+            for (int64_t step = 0; step < steps_now; ++step) {
+                const int64_t taps_before = step / tiles;
+                const int64_t tap = taps_before / taps_across() * axes.axis[2].taps + taps_before % taps_across() * joined();
+                offset[step] = layout.of_tap(part, tap, false) + step % tiles * SIDE * row;
+            }
+            for (int64_t i = 0; i < count; ++i) {
+                if (given_up[i]) {
+                    continue;
+                }
                 const M *const from = x + (((first + i) * groups + group) * channels + channel) * image_size;
                 const uint32_t most = by_strip ? fill_words_by_strip(words, from, strip, part, layout, some, row, words_of_part)
                                                : fill_words(words, from, part, layout, some, row, words_of_part);
                 if constexpr (PARTS == 3) {
                     if (!fits(most, largest)) {
                         on_vectors(part, group, first + i);
-                        break;
+                        given_up[i] = true;
+                        continue;
                     }
                 }
                 if (joined() == 2) {
                     copy_for_next_tap(words, some, row, words_of_part);
                 }
-                for (int64_t step = 0; step < steps_now; ++step) {
-                    const int64_t taps_before = step / tiles;
-                    const int64_t tap = taps_before / taps_across() * axes.axis[2].taps + taps_before % taps_across() * joined();
-                    offset[step] = layout.of_tap(part, tap, false) + step % tiles * SIDE * row;
-                }
+                M *const to = y + ((first + i) * groups + group) * rows * axes.result_size();
+                float *const block = blocks + i % kept * block_size;
                 const Amx unit;
                 const auto correlate = narrow() ? correlate_block<true, PARTS> : correlate_block<false, PARTS>;
                 for (int64_t d = 0; d < sheets; ++d) {
@@ -314,8 +325,8 @@ template <class M> struct TileCorrelation : Correlation<M> {
                         }
                     }
                 }
-                done += steps_now;
             }
+            done += steps_now;
         }
     }
 

@@ -77,7 +77,7 @@ template <class T> struct WeightGradient {
         const Cut cut(axes, images, depth() * rows, (least<int64_t>(channels, 32) * steps + rows) * static_cast<int64_t>(sizeof(T)));
         const int64_t units = (images + cut.together - 1) / cut.together * cut.parts;
         const int64_t size = groups * depth() * wide();
-        const int64_t few = least<int64_t>(size > 1 << 14 ? 8 : 16, greatest<int64_t>(1, (1 << 22) / size));
+        const int64_t few = least<int64_t>(size > 1 << 14 ? 8 : 16, greatest<int64_t>(1, (1 << 20) / size));  // sums that the caches hold
         const int64_t chunks = least(units, few);
         const int64_t blocks = least(channels, (7 + chunks * groups) / (chunks * groups));  // of channels, where chunks are few
         Scratch<T> sums(chunks * size);

@@ -120,6 +120,7 @@ CASES = {
     "stride": (2, 32, 64, 1, (21, 23), (3, 3), 2, 1, 1),
     "groups": (2, 32, 40, 3, (14, 15), (3, 3), 1, 1, 1),
     "small images": (20, 64, 64, 1, (5, 6), (3, 3), 1, 1, 1),
+    "small images and a large weight": (20, 160, 200, 1, (5, 6), (3, 3), 1, 1, 1),
     "1 x 1": (2, 96, 64, 1, (14, 15), (1, 1), 1, 0, 1),
     "one axis": (3, 48, 64, 1, (200,), (5,), 1, 2, 1),
     "one axis with a stride": (3, 48, 64, 1, (200,), (8,), 4, 0, 1),
@@ -145,6 +146,13 @@ def test_convolutions_of_one_extreme_number(where, extreme):
     if where == "image":  # the reference multiplies NaN in the weight by less of the padding
         check("conv_grad_input", g, weight, size=x.shape[2:], rtol=1e-4, atol=1e-3 * scale, **meta)
         check("conv_grad_weight", g, x, size=weight.shape[2:], rtol=1e-4, atol=1e-3 * scale, **meta)
+
+
+@pytest.mark.parametrize("channel", [3, 70, 159])
+def test_one_extreme_number_among_images_that_share_a_weight(channel):
+    x, weight, bias, _, meta = make(20, 160, 200, 1, (5, 6), (3, 3), 1, 1, 1)
+    x[7, channel, 2, 3] = np.inf
+    check("conv", x, weight, bias, rtol=1e-4, atol=1e-3, **meta)
 
 
 SIZES_OF_STEPS = [(32,) * 12, (5,) * 10, (20,) * 9 + (17,) * 3 + (3,) * 2]
