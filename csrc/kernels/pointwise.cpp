@@ -334,16 +334,16 @@ int gelu_grad(const mytorch_argument *x) {
 
 // ---- x where a mask is true, else zero -------------------------------------------------------------------------------------------
 
-template <class T> int kept_typed(const mytorch_array &x, const mytorch_array &mask, const mytorch_array &y) {
-    require(same_shape(x, y) && same_shape(mask, y), "x, mask and y have one shape");
-    const T *from = elements<T>(x);
+// On bits, so that the compiler takes vectors: a choice between a number and zero would be a branch.
+template <class U> int kept_bits(const mytorch_array &x, const mytorch_array &mask, const mytorch_array &y) {
+    require(same_shape(x, y) && same_shape(mask, y) && x.itemsize == y.itemsize, "x, mask and y have one shape");
+    require(mask.itemsize == 1 && is_contiguous(mask) && is_contiguous(x) && is_contiguous(y), "x, mask and y are contiguous, the mask of bools");
+    const U *from = static_cast<const U *>(x.data);
     const uint8_t *where = static_cast<const uint8_t *>(mask.data);
-    require(mask.itemsize == 1 && is_contiguous(mask), "the mask is a contiguous array of bools");
-    T *to = elements<T>(y);
-    const T zero{};
+    U *to = static_cast<U *>(y.data);
     parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-            to[i] = where[i] != 0 ? from[i] : zero;
+            to[i] = static_cast<U>(from[i] & static_cast<U>(U{} - static_cast<U>(where[i] != 0)));
         }
     });
     return 1;
@@ -354,7 +354,9 @@ int kept(const mytorch_argument *x) {
     if (mask.type != MYTORCH_BOOL) {
         return 0;
     }
-    return by_type(from, [&](auto *type) { return kept_typed<std::remove_pointer_t<decltype(type)>>(from, mask, y); });
+    return from.itemsize == 4   ? kept_bits<uint32_t>(from, mask, y)
+           : from.itemsize == 8 ? kept_bits<uint64_t>(from, mask, y)
+           : from.itemsize == 2 ? kept_bits<uint16_t>(from, mask, y) : 0;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 namespace mytorch {
 namespace MYTORCH_ISA {
 
+extern const mytorch_kernel activation_kernels[];
 extern const mytorch_kernel bfloat16_kernels[];
 extern const mytorch_kernel softmax_kernels[];
 extern const mytorch_kernel choose_kernels[];
@@ -26,6 +27,7 @@ extern const mytorch_kernel sum_kernels[];
 namespace {
 
 const mytorch_kernel *const families[] = {
+    activation_kernels,
     bfloat16_kernels,
     softmax_kernels,
     choose_kernels,

@@ -14,7 +14,7 @@ import numpy as np
 
 from mytorch import dtypes, errors
 from mytorch.autograd_engine import TensorBase
-from mytorch.backends import MANY, kernel
+from mytorch.backends import kernel
 from mytorch.generator import default_generator
 from mytorch.grad_mode import by_example
 from mytorch.ops import special_functions as sf
@@ -31,12 +31,28 @@ __mytorch__ = True
 
 
 def _activation(name: str, function: Callable[..., Any], formula: Callable[..., Any]) -> Op:
-    """An operation from a function on arrays of float32 or float64 (or integers) and its formula."""
+    """An operation from a function on arrays of float32 or float64 (or integers) and its formula.
+
+    A backend may answer both on arrays: as the kernels `name` and `name`_grad, which take what the function and the formula take.
+    """
+
+    names = formula.__code__.co_varnames[2:formula.__code__.co_argcount]  # of the metadata that the formula takes
 
     def compute(x: Any, **meta: Any) -> Any:
         return narrowed(np.asarray(function(widened(x), **meta)), x.dtype)
 
-    op = Op(name, compute, formula, inputs="x")
+    def slope(g: Any, x: Any, **meta: Any) -> Any:
+        return formula(g, x, *[meta[key] for key in names])
+
+    gradient = kernel(slope, name=f"{name}_grad")
+
+    def formula_of_two(g: Any, x: Any) -> Any:
+        return gradient(g, x) if type(g) is np.ndarray is type(x) else formula(g, x)
+
+    def formula_of_more(g: Any, x: Any, meta: Any) -> Any:
+        return (gradient if type(g) is np.ndarray is type(x) else slope)(g, x, **meta)
+
+    op = Op(name, kernel(compute, name=name), formula_of_more if names else formula_of_two, inputs="x")
     POINTWISE.add(op)
     return op
 
@@ -279,21 +295,12 @@ def _silu(x: Any) -> Any:
     return x * sf.sigmoid(x)
 
 
-@kernel
-def silu_grad(g: Any, x: Any) -> Any:
-    """g s (1 + x (1 - s)) of arrays, s = sigmoid(x)."""
-    s = sf.sigmoid(x)
-    return g * (s * (1 + x * (1 - s)))
-
-
 def _silu_formula(g: Any, x: Any) -> Any:
-    if type(g) is np.ndarray is type(x) and g.size >= MANY and g.dtype == np.float32 == x.dtype:
-        return silu_grad(g, x)
     s = sigmoid(x)
     return g * (s * (1 + x * (1 - s)))
 
 
-_silu_op: Op = _activation("silu", kernel(_silu, name="silu"), _silu_formula)
+_silu_op: Op = _activation("silu", _silu, _silu_formula)
 
 
 def silu(input: Any, inplace: bool = False) -> Any:  # noqa: A002

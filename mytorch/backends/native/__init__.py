@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mytorch.backends.native import (
+    activations,
     attention,
     bfloat16,
     choose,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __mytorch__ = True
 
 overrides: dict[str, Callable[..., Any]] = {}
-for _family in (attention, bfloat16, choose, conv, copy, draws, matmul, norm, optim, order, pointwise, pool, recurrent, softmax, sums):
+for _family in (activations, attention, bfloat16, choose, conv, copy, draws, matmul, norm, optim, order, pointwise, pool, recurrent, softmax, sums):
     overrides.update(_family.overrides)
 for _name, _stay_wide in bfloat16.WIDENED.items():
     if _name in overrides:
