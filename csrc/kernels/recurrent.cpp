@@ -93,11 +93,40 @@ template <class T> int64_t panels_of(int64_t columns) { return (columns + COLUMN
 // How many rows of a tile a step has.
 int64_t live_rows(const Cut &cut, int64_t rows, int64_t tile) { return greatest<int64_t>(0, least(cut.height, rows - tile * cut.height)); }
 
+// The corners of R rows of a tile in several panels at once: one or two rows are too few sums to keep the vector units busy.
+template <class T, int R, int PANELS>
+__attribute__((noinline)) void tiles_of_few_rows(int64_t depth, const T *left, const T *right, int64_t panel, int64_t right_step, T *to, int64_t to_step,
+                                                 Start start) {
+    constexpr int W = WIDTH<T>;
+    Vec<T> sum[R][2 * PANELS] = {};
+    for (int64_t done = 0; done < depth; done += W, left += TALL<T> * W) {
+        for (int64_t i = 0; i < least<int64_t>(W, depth - done); ++i, right += right_step) {
+            for (int v = 0; v < 2 * PANELS; ++v) {
+                const Vec<T> column = load(right + v / 2 * panel + v % 2 * W);
+                for (int r = 0; r < R; ++r) {
+                    sum[r][v] += left[r * W + i] * column;
+                }
+            }
+        }
+    }
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < 2 * PANELS; ++v) {
+            T *const row = to + r * to_step + v * W;
+            store(row, start == Start::keep ? load(row) + sum[r][v] : sum[r][v]);
+        }
+    }
+}
+
 // Columns [begin, end) of the product of a tile's rows on the vector units: every COLUMNS of them read at `panel` from the ones before.
 template <class T>
 void multiply_step(int64_t live, int64_t depth, const T *left, const T *right, int64_t panel, int64_t right_step, int64_t begin, int64_t end,
                    const Target<T> &to) {
-    const int64_t height = panel_height(live);
+    const int64_t height = panel_height(live), together = live == 1 ? 4 : 2;  // panels
+    while (live <= 2 && begin + together * COLUMNS<T> <= end) {
+        const auto tiles = live == 1 ? tiles_of_few_rows<T, 1, 4> : tiles_of_few_rows<T, 2, 2>;
+        tiles(depth, left, right + begin / COLUMNS<T> * panel, panel, right_step, to.data + begin, to.step, to.start);
+        begin += together * COLUMNS<T>;
+    }
     for (int64_t j = begin; j < end; j += COLUMNS<T>) {
         for (int64_t r = 0; r < live; r += height) {
             tile<T, Order::block_by_block, TALL<T>>(static_cast<int>(least(height, live - r)), depth, left + r * WIDTH<T>,
@@ -124,7 +153,7 @@ template <class T, class Cell> void forward_steps(const Steps &steps, const Cell
         }
     });
     const int64_t apart = round_up(size, StepProduct<T>::COLUMNS_AT_ONCE);  // gates of the unit's columns
-    StepProduct<T> unit(size, Cell::GATES * apart, steps.count);
+    StepProduct<T> unit(cut.height, size, Cell::GATES * apart, steps.count);
     for (int gate = 0; gate < Cell::GATES; ++gate) {
         unit.pack(gate * apart, {w_hh + gate * size * size, size, 1}, size, cut.alone);
     }
@@ -209,7 +238,7 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
             }
         }
     });
-    StepProduct<T> unit(wide == size ? depth : 0, round_up(size, StepProduct<T>::COLUMNS_AT_ONCE), steps.count);
+    StepProduct<T> unit(cut.height, wide == size ? depth : 0, round_up(size, StepProduct<T>::COLUMNS_AT_ONCE), steps.count);
     unit.pack(0, {w_hh, 1, size}, size, cut.alone);
     const Panels<T> gradients(cut, depth);
     const int64_t parts = cut.columns != 0 ? 1 : cut.tiles;
