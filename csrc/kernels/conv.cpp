@@ -3,6 +3,7 @@
 // Rows are output channels, columns are outputs, and the depth runs over channels and taps.
 #include "conv_depthwise.h"
 #include "conv_tiles.h"
+#include "products.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -80,6 +81,12 @@ int conv_typed(const mytorch_array &x, const mytorch_array &weight, const mytorc
         return 0;
     }
     const int64_t channels = weight.shape[1], rows = y.shape[1] / groups, size = axes.kernel_size();
+    if constexpr (sizeof(T) >= sizeof(float)) {
+        if (groups == 1 && axes.one_place()) {
+            multiply_quickest<T>(x.shape[0], rows, channels * size, {from, channels * size, 1}, {factor, 1, channels * size}, to, added);
+            return 1;
+        }
+    }
     if (channels == 1 && groups > 1) {
         if constexpr (sizeof(T) >= sizeof(float)) {
             depthwise(&axes, 1, x.shape[0], y.shape[1], rows, from, factor, added, to);
@@ -122,6 +129,17 @@ int conv_grad_input_typed(const mytorch_array &g, const mytorch_array &weight, c
         return 0;
     }
     const int64_t outputs = weight.shape[0] / groups, channels = weight.shape[1], size = forward.kernel_size();
+    if constexpr (sizeof(T) >= sizeof(float)) {
+        if (groups == 1 && forward.one_place()) {
+            Scratch<T> each(added == nullptr ? 0 : channels * size);  // the bias of each place
+            for (int64_t i = 0; added != nullptr && i < channels * size; ++i) {
+                each[i] = added[i / size];
+            }
+            multiply_quickest<T>(g.shape[0], channels * size, outputs, {from, outputs, 1}, {factor, channels * size, 1}, to,
+                                 added == nullptr ? nullptr : static_cast<T *>(each));
+            return 1;
+        }
+    }
     const int64_t strides = forward.axis[0].step * forward.axis[1].step * forward.axis[2].step;
     if (strides > 4096) {  // most phases see nothing
         return 0;

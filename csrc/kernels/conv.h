@@ -62,6 +62,10 @@ struct Axes {
     int64_t kernel_size() const { return axis[0].kernel * axis[1].kernel * axis[2].kernel; }
     int64_t extent() const { return axis[0].extent() * axis[1].extent() * axis[2].extent(); }
     bool in_place() const { return axis[0].in_place() && axis[1].in_place() && axis[2].in_place(); }
+    // Is there one output, which sees the whole image? Then a convolution is a product of matrices.
+    bool one_place() const {
+        return outputs() == 1 && image_size() == kernel_size() && axis[0].low == 0 && axis[1].low == 0 && axis[2].low == 0;
+    }
     bool fills_result() const {
         return axis[0].to_step == 1 && axis[1].to_step == 1 && axis[2].to_step == 1 && outputs() == result_size();
     }

@@ -7,6 +7,7 @@
 // number of chunks that the shapes decide; each adds up its own sum, and the sums are added in order.
 #include "conv_depthwise.h"
 #include "conv_weight_tiles.h"
+#include "products.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
@@ -234,6 +235,11 @@ int conv_grad_weight_typed(const mytorch_array &g, const mytorch_array &x, const
     T *to = elements<T>(dw);
     if (count_of(g) == 0 || count_of(x) == 0 || count_of(dw) == 0) {
         return 0;
+    }
+    if (groups == 1 && axes.one_place()) {
+        const int64_t rows = g.shape[1], columns = dw.shape[1] * axes.kernel_size();
+        multiply_quickest<T>(rows, columns, x.shape[0], {incoming, 1, rows}, {image, columns, 1}, to);
+        return 1;
     }
     if (dw.shape[1] == 1 && groups > 1) {
         depthwise_grad_weight(axes, x.shape[0], dw.shape[0], dw.shape[0] / groups, incoming, image, to);

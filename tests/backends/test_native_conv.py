@@ -21,6 +21,8 @@ CASES = {
     "one output channel": (3, 5, 1, 1, (12, 12), (3, 3), 1, 2, 1),
     "small images together": (20, 6, 16, 1, (8, 8), (3, 3), 1, 1, 1),
     "images of one place": (40, 7, 9, 1, (1, 1), (3, 3), 1, 1, 1),
+    "one output that sees the whole image": (30, 7, 45, 1, (4, 4), (4, 4), 3, 0, 1),
+    "one output that sees all but a row": (30, 7, 9, 1, (5, 4), (4, 4), 3, 0, 1),
     "a single image, cut into parts": (1, 24, 30, 1, (40, 41), (3, 3), 1, 1, 1),
     "more channels than one piece": (2, 90, 15, 1, (7, 9), (3, 3), 1, 1, 1),
     "channels a power of two apart": (2, 6, 7, 1, (16, 16), (1, 1), 1, 0, 1),
