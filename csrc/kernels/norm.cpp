@@ -154,13 +154,19 @@ template <class T> struct BatchNorm {
     }
 };
 
-// body(channel) for all channels, or body(first, lanes) for strips of them where they have no extent.
+// body(channel) for all channels, or body(first, lanes) for strips of them where they have no extent. A task has GRAIN numbers or more.
 template <class T, class Channel, class Columns> void each_channel(const Images &s, const Channel &channel, const Columns &columns) {
-    if (s.length == 1) {
-        parallel_ranges(s.channels, WIDTH<T>, [&](int64_t begin, int64_t end) { columns(begin, end - begin); });
-    } else {
-        parallel(s.channels, channel);
-    }
+    const bool strips = s.length == 1;
+    const int64_t wide = strips ? WIDTH<T> : 1, numbers = greatest<int64_t>(1, wide * s.samples * s.length);
+    parallel_ranges(s.channels, wide * ((GRAIN + numbers - 1) / numbers), [&](int64_t begin, int64_t end) {
+        for (int64_t c = begin; c < end; c += wide) {
+            if (strips) {
+                columns(c, least(wide, end - c));
+            } else {
+                channel(c);
+            }
+        }
+    });
 }
 
 template <class T> int batch_norm_typed(const mytorch_argument *arguments, bool training) {
