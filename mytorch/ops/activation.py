@@ -93,8 +93,12 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     return _run(_leaky_relu_op, input, inplace, {"slope": negative_slope})
 
 
-_prelu_op: Op = Op("prelu", lambda x, weight: narrowed(np.where(widened(x) > 0, widened(x), widened(x) * widened(weight)), x.dtype),
-               lambda g, x, weight: where(x > 0, g, g * weight), lambda g, x: kept_op(g * x, x <= 0))
+def _prelu(x: Any, weight: Any) -> Any:
+    wide = widened(x)
+    return narrowed(where(wide > 0, wide, mul(wide, widened(weight))), x.dtype)
+
+
+_prelu_op: Op = Op("prelu", _prelu, lambda g, x, weight: where(x > 0, g, mul(g, weight)), lambda g, x: kept_op(mul(g, x), x <= 0))
 
 
 def prelu(input: Any, weight: Any) -> Any:  # noqa: A002

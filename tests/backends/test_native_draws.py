@@ -132,6 +132,12 @@ def test_dropout(shape, dtype):
     check("dropout_forward", x, np.random.default_rng(0).random(shape) < 0.5, scale=1 / 0.7, bitwise=True)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_of_whole_channels(dtype):
+    x = floats(7, 9, 5, 11, dtype=dtype, edges=True)
+    check("dropout_forward", x, np.random.default_rng(0).random((7, 9, 1, 1)) < 0.5, scale=1 / 0.7, bitwise=True)
+
+
 def test_dropout_declines():
     x, mask = floats(100, 100), np.ones((100, 100), bool)
     declines("dropout_forward", x.T, mask, scale=2.0)

@@ -69,10 +69,12 @@ def box_muller(x: Array, *, mean: float, std: float) -> Any:
 
 def dropout_forward(x: Array, mask: Array, *, scale: float) -> Any:
     """x times the mask and the scale in one pass."""
-    if not K.worth(x.size, _SMALLEST) or x.shape != mask.shape or mask.dtype is not _BOOL or (x.dtype is not FLOAT32 and x.dtype is not FLOAT64):
+    if not K.worth(x.size, _SMALLEST) or mask.dtype is not _BOOL or (x.dtype is not FLOAT32 and x.dtype is not FLOAT64):
         return NotImplemented
     if not (x.flags.c_contiguous and mask.flags.c_contiguous):
         return NotImplemented
+    if x.shape != mask.shape:  # of whole channels
+        return K.mul(x, np.multiply(mask, x.dtype.type(scale)), empty(x.shape, x.dtype)) if x.ndim == mask.ndim else NotImplemented
     return K.dropout(x, mask, scale, empty(x.shape, x.dtype))
 
 
