@@ -96,7 +96,7 @@ def sizes_of(args: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
     try:
-        return tuple(index(a) for a in args)
+        return tuple(map(index, args))
     except TypeError:
         odd = next(a for a in args if not hasattr(a, "__index__"))
         raise TypeError(f"sizes must be a tuple of ints, not {type(odd).__name__}: got {odd!r}") from None
@@ -199,10 +199,11 @@ def _resolved(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     """The shape with its -1 replaced by what is left."""
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
-    if any(s < -1 for s in shape):
+    if shape and min(shape) < -1:
         raise RuntimeError(f"invalid shape dimension {min(shape)}")
-    known = math.prod(s for s in shape if s != -1)
+    known = math.prod(shape)
     if -1 in shape:
+        known = -known
         if known == 0 and count == 0:
             raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be "
                                "any value and is ambiguous")
