@@ -39,8 +39,9 @@ from mytorch.ops.activation import (
 from mytorch.ops.adaptive_pool import (
     adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d as adaptive_max_pool1d,
 )
+from mytorch.ops.added_products import addcdiv as addcdiv, addcmul as addcmul
 from mytorch.ops.arithmetic import (
-    abs as abs, acos as acos, acosh as acosh, add as add, addcdiv as addcdiv, addcmul as addcmul, asin as asin, asinh as asinh,
+    abs as abs, acos as acos, acosh as acosh, add as add, asin as asin, asinh as asinh,
     atan as atan, atan2 as atan2, atanh as atanh, ceil as ceil, copysign as copysign, cos as cos, cosh as cosh, deg2rad as
     deg2rad, div as div, erf as erf, erfc as erfc, exp as exp, exp2 as exp2, expm1 as expm1, float_power as float_power, floor as
     floor, floor_divide as floor_divide, fmod as fmod, frac as frac, gcd as gcd, heaviside as heaviside, hypot as hypot, lcm as

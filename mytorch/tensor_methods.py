@@ -227,9 +227,9 @@ class TensorMethods(TensorBase):
     clamp_max_ = elementwise.clamp_max_
     lerp = choices.lerp
     lerp_ = elementwise.lerp_
-    addcmul = arithmetic.addcmul
+    addcmul = elementwise.addcmul
     addcmul_ = elementwise.addcmul_
-    addcdiv = arithmetic.addcdiv
+    addcdiv = elementwise.addcdiv
     addcdiv_ = elementwise.addcdiv_
     nan_to_num = choices.nan_to_num
     nan_to_num_ = elementwise.nan_to_num_

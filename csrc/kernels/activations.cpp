@@ -1,31 +1,19 @@
 // Activations and their gradients: functions of one number that are given up to three others (their settings a, b and c).
-#include "bfloat16.h"
+#include "each.h"
+#include "functions.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;  // elements that one task works on
-
 template <class T> struct Settings {
     T a, b, c;
 };
 
-// log(1 + u) for u from 0 to 1, with all digits where u is small: 2 atanh s, s = u / (2 + u), by its Taylor series.
-template <class T> MYTORCH_INLINE Vec<T> log_of_one_and(Vec<T> u) {
-    constexpr int TERMS = sizeof(T) == 4 ? 7 : 16;
-    const Vec<T> s = u / (u + T(2)), z = s * s;
-    Vec<T> p{};
-    for (int i = TERMS; i > 0; --i) {
-        p = p * z + T(2.0 / (2 * i + 1));
-    }
-    return s * T(2) + s * z * p;
-}
-
 // log(1 + e^x)
 template <class T> MYTORCH_INLINE Vec<T> log_of_one_and_power(Vec<T> x) {
-    return (x < T(0) ? Vec<T>{} : x) + log_of_one_and<T>(decay<T>(-absolute<T>(x)));
+    return (x < T(0) ? Vec<T>{} : x) + log1p<T>(decay<T>(-absolute<T>(x)));
 }
 
 // e^x - 1 for x <= 0, with all digits where x is small: 2 t / (1 - t), t = tanh(x / 2).
@@ -106,32 +94,18 @@ template <class T> Settings<T> settings_of(const mytorch_argument *x) {
 }
 
 template <class F> int forward(const mytorch_argument *x) {
-    const mytorch_array &from = x[0].array, &y = x[4].array;
-    require(same_shape(from, y), "x and y have one shape");
-    return by_type(y, [&](auto *type) {
+    return by_type(x[4].array, [&](auto *type) {
         using T = std::remove_pointer_t<decltype(type)>;
-        const T *at = elements<T>(from);
-        T *to = elements<T>(y);
         const auto s = settings_of<Number<T>>(x + 1);
-        parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
-            map(end - begin, to + begin, [&](Vec<T> v) { return F::template at<Number<T>>(v, s); }, at + begin);
-        });
-        return 1;
+        return each<T>([&](Vec<T> v) { return F::template at<Number<T>>(v, s); }, x[4].array, x[0].array);
     });
 }
 
 template <class F> int gradient(const mytorch_argument *x) {
-    const mytorch_array &g = x[0].array, &from = x[1].array, &dx = x[5].array;
-    require(same_shape(from, dx) && same_shape(g, dx), "g, x and dx have one shape");
-    return by_type(dx, [&](auto *type) {
+    return by_type(x[5].array, [&](auto *type) {
         using T = std::remove_pointer_t<decltype(type)>;
-        const T *slope = elements<T>(g), *at = elements<T>(from);
-        T *to = elements<T>(dx);
         const auto s = settings_of<Number<T>>(x + 2);
-        parallel_ranges(count_of(dx), GRAIN, [&](int64_t begin, int64_t end) {
-            map(end - begin, to + begin, [&](Vec<T> a, Vec<T> b) { return F::template gradient<Number<T>>(a, b, s); }, slope + begin, at + begin);
-        });
-        return 1;
+        return each<T>([&](Vec<T> g, Vec<T> v) { return F::template gradient<Number<T>>(g, v, s); }, x[5].array, x[0].array, x[1].array);
     });
 }
 

@@ -14,7 +14,9 @@ extern const mytorch_kernel conv_kernels[];
 extern const mytorch_kernel conv_weight_kernels[];
 extern const mytorch_kernel copy_kernels[];
 extern const mytorch_kernel draws_kernels[];
+extern const mytorch_kernel function_kernels[];
 extern const mytorch_kernel linear_kernels[];
+extern const mytorch_kernel loss_kernels[];
 extern const mytorch_kernel matmul_kernels[];
 extern const mytorch_kernel norm_kernels[];
 extern const mytorch_kernel optim_kernels[];
@@ -37,7 +39,9 @@ const mytorch_kernel *const families[] = {
     conv_weight_kernels,
     copy_kernels,
     draws_kernels,
+    function_kernels,
     linear_kernels,
+    loss_kernels,
     matmul_kernels,
     norm_kernels,
     optim_kernels,

@@ -16,8 +16,8 @@ from mytorch.node_names import titled
 from mytorch.ops import special_functions as sf
 from mytorch.ops.choices import clamp, kept, kept_op, where
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype, widened
-from mytorch.ops.former_calls import reordered, takes_former_calls
-from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, unary
+from mytorch.ops.former_calls import reordered
+from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, slope_of_input, slope_of_output, unary
 from mytorch.ops.views import size_error
 
 __mytorch__ = True
@@ -47,9 +47,32 @@ def _refuse_bools(a: Any, b: Any) -> None:
 _sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either", refuse=_refuse_bools,
               doc="a - b with broadcasting. Derivative: g, -g.")
 
-mul = binary("mul", np.multiply, lambda g, b: g * b, lambda g, a: g * a, numbers="either",
+
+# Formulas run on arrays, too; of many numbers the operation's kernel may take half of NumPy's time.
+
+
+def times(g: Any, b: Any) -> Any:
+    """g * b."""
+    return mul.op.kernel(g, b) if type(g) is ndarray and g.size >= MANY else g * b
+
+
+def over(g: Any, b: Any) -> Any:
+    """g / b."""
+    return _true_divide.op.kernel(g, b) if type(g) is ndarray and g.size >= MANY else g / b
+
+
+def div_grad_divisor(g: Any, a: Any, b: Any) -> Any:
+    """The derivative of a / b by b, times g."""
+    if type(g) is ndarray and g.size >= MANY and type(b) is ndarray:
+        if type(a) is not ndarray:
+            return power_grad(g if a == 1 else times(g, a), b, exponent=-1.0)
+        return times(neg(g), over(over(a, b), b))
+    return -g * ((a / b) / b)  # b * b could overflow
+
+
+mul = binary("mul", np.multiply, times, lambda g, a: g * a if type(g) is not ndarray or g.size < MANY else times(g, a), numbers="either",
              doc="a * b with broadcasting. Derivative: g * b, g * a.")
-_true_divide = binary("div", np.true_divide, lambda g, b: g / b, lambda g, a, b: -g * a / (b * b), rule="float", numbers="either",
+_true_divide = binary("div", np.true_divide, over, div_grad_divisor, rule="float", numbers="either",
                       doc="a / b with broadcasting; integers give floats. Derivative: g / b, -g * a / b^2.")
 
 
@@ -192,13 +215,33 @@ def _power(a: Any, b: Any) -> Any:
     return np.power(a, b)
 
 
+@kernel
+def power(x: Any, *, exponent: float) -> Any:
+    """x^exponent of floats, the usual exponents by products, quotients and roots."""
+    if exponent == 2:
+        return np.square(x, out=...)
+    if exponent == 0.5:
+        return np.sqrt(x, out=...)
+    if exponent == 3:
+        return np.multiply(x * x, x, out=...)
+    if exponent == -1:
+        return np.reciprocal(x, out=...)
+    if exponent == -2:
+        return np.reciprocal(x * x, out=...)
+    if exponent == -0.5:
+        return np.reciprocal(np.sqrt(x), out=...)
+    return np.power(x, exponent, out=...)
+
+
+@kernel
+def power_grad(g: Any, x: Any, *, exponent: float) -> Any:
+    """g exponent x^(exponent - 1) of floats."""
+    return g * (x * 2) if exponent == 2 else g * (power.reference(x, exponent=exponent - 1) * exponent)
+
+
 def _power_kernel(a: Any, b: Any) -> Any:
     if type(a) is ndarray and (a.dtype is FLOAT32 or a.dtype is FLOAT64) and (type(b) is int or type(b) is float):
-        if b == 2:
-            return np.square(a, out=...)
-        if b == 0.5:
-            return np.sqrt(a, out=...)
-        return np.power(a, b, out=...)
+        return power(a, exponent=b) if a.size >= MANY else power.reference(a, exponent=b)
     if isinstance(b, int) and b < 0 and a.dtype.kind in "iub":
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     if type(b) is ndarray and b.dtype.kind == "b" and (type(a) is bool or (type(a) is ndarray and a.dtype.kind == "b")):
@@ -213,7 +256,9 @@ def _pow_grad_base(g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float, complex)):
         if b == 0:
             return no_gradient(g)
-        return g * a * 2 if b == 2 else g * (b * pow(a, b - 1))
+        if type(a) is ndarray is type(g) and (a.dtype is FLOAT32 or a.dtype is FLOAT64) and not isinstance(b, complex):
+            return power_grad(g, a, exponent=b) if a.size >= MANY else power_grad.reference(g, a, exponent=b)
+        return g * (a * 2) if b == 2 else g * (b * pow(a, b - 1))
     return where(b == 0, 0.0, g * (b * pow(a, b - 1)))
 
 
@@ -264,7 +309,15 @@ def positive(input: Any) -> Any:  # noqa: A002
     return input
 
 
+@kernel
+def abs_grad(g: Any, x: Any) -> Any:
+    """g sign(x) of real arrays."""
+    return g * np.sign(x)
+
+
 def _abs_formula(g: Any, x: Any) -> Any:
+    if type(g) is ndarray is type(x) and g.dtype is FLOAT32 is x.dtype:
+        return abs_grad(g, x) if g.size >= MANY else abs_grad.reference(g, x)
     return (g.real if is_complex_valued(g) else g) * sgn(x)
 
 
@@ -291,23 +344,43 @@ def _sgn_formula(g: Any, x: Any, y: Any) -> Any:
 
 
 sgn = unary("sgn", _sgn, _sgn_formula, "x / |x|, zero at zero: `sign` for complex numbers too.", holomorphic=False)
-square = unary("square", np.square, lambda g, x: g * (x * 2), "x * x. Derivative: 2 * g * x.")
+square = unary("square", np.square, lambda g, x: _pow_grad_base(g, x, 2), "x * x. Derivative: 2 * g * x.")
 _square_kernel = square.op.kernel
 square.op.kernel = lambda x: x.astype(np.int64) if x.dtype.kind == "b" else _square_kernel(x)
-reciprocal = unary("reciprocal", np.reciprocal, lambda g, y: -g * y * y, "1 / x. Derivative: -g / x^2.", rule="float")
-sqrt = unary("sqrt", np.sqrt, lambda g, y: g / (y * 2), "Square root. Derivative: g / (2 sqrt(x)).", rule="float")
-rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, y: g * y / x * -0.5, "1 / sqrt(x). Derivative: -g x^(-3/2) / 2.", rule="float")
+reciprocal = unary("reciprocal", np.reciprocal, slope_of_output("reciprocal_grad", lambda g, y: -g * y * y), "1 / x. Derivative: -g / x^2.",
+                   rule="float")
+sqrt = unary("sqrt", np.sqrt, slope_of_output("sqrt_grad", lambda g, y: g / (y * 2)), "Square root. Derivative: g / (2 sqrt(x)).", rule="float")
+
+
+def _reciprocal_root(x: Any) -> Any:
+    return np.true_divide(1, np.sqrt(x), out=...)
+
+
+rsqrt = unary("rsqrt", kernel(_reciprocal_root, name="rsqrt"),
+              slope_of_output("rsqrt_grad", lambda g, y: g * (y * y * y) * -0.5), "1 / sqrt(x). Derivative: -g x^(-3/2) / 2.", rule="float")
 
 # ---- exponentials and logarithms ----------------------------------------------------------------------------------------------
 
-exp = unary("exp", np.exp, lambda g, y: g * y, "e^x. Derivative: g * e^x.", rule="float")
+exp = unary("exp", np.exp, lambda g, y: g * y if type(g) is not ndarray or g.size < MANY else times(g, y), "e^x. Derivative: g * e^x.", rule="float")
 exp2 = unary("exp2", np.exp2, lambda g, y: g * y * math.log(2), "2^x. Derivative: g * 2^x * log 2.", rule="float")
 expm1 = unary("expm1", np.expm1, lambda g, y: g * (y + 1), "e^x - 1, exact near 0. Derivative: g * e^x.", rule="float")
-log = unary("log", np.log, lambda g, x: g / x, "Natural logarithm. Derivative: g / x.", rule="float")
+log = unary("log", np.log, lambda g, x: g / x if type(g) is not ndarray or g.size < MANY else over(g, x), "Natural logarithm. Derivative: g / x.",
+            rule="float")
 log2 = unary("log2", np.log2, lambda g, x: g / (x * math.log(2)), "Logarithm to base 2. Derivative: g / (x log 2).", rule="float")
 log10 = unary("log10", np.log10, lambda g, x: g / (x * math.log(10)), "Logarithm to base 10. Derivative: g / (x log 10).", rule="float")
-log1p = unary("log1p", np.log1p, lambda g, x: g / (x + 1), "log(1 + x), exact near 0. Derivative: g / (1 + x).", rule="float")
-logaddexp = binary("logaddexp", np.logaddexp, lambda g, a, b: g / (exp(b - a) + 1), lambda g, a, b: g / (exp(a - b) + 1), rule="float",
+log1p = unary("log1p", np.log1p, slope_of_input("log1p_grad", lambda g, x: g / (x + 1)), "log(1 + x), exact near 0. Derivative: g / (1 + x).",
+              rule="float")
+@kernel
+def logaddexp_grad(g: Any, a: Any, b: Any) -> Any:
+    """g e^a / (e^a + e^b)."""
+    return g / (exp(b - a) + 1)
+
+
+def _logaddexp_formula(g: Any, a: Any, b: Any) -> Any:
+    return logaddexp_grad(g, a, b) if type(g) is ndarray and g.size >= MANY and type(a) is ndarray else g / (exp(b - a) + 1)
+
+
+logaddexp = binary("logaddexp", np.logaddexp, _logaddexp_formula, lambda g, a, b: _logaddexp_formula(g, b, a), rule="float",
                    numbers="none", careful=sf.log_add, refuse=refuses("biu", "logaddexp_cpu"),
                    doc="log(e^a + e^b) without overflow. Derivative: g / (1 + e^(b - a)), g / (1 + e^(a - b)).")
 logaddexp2 = binary("logaddexp2", np.logaddexp2, lambda g, a, b: g / (exp2(b - a) + 1), lambda g, a, b: g / (exp2(a - b) + 1), rule="float",
@@ -316,8 +389,8 @@ logaddexp2 = binary("logaddexp2", np.logaddexp2, lambda g, a, b: g / (exp2(b - a
 
 # ---- trigonometry -------------------------------------------------------------------------------------------------------------
 
-sin = unary("sin", np.sin, lambda g, x: g * cos(x), "Sine. Derivative: g * cos(x).", rule="float")
-cos = unary("cos", np.cos, lambda g, x: -g * sin(x), "Cosine. Derivative: -g * sin(x).", rule="float")
+sin = unary("sin", np.sin, slope_of_input("sin_grad", lambda g, x: g * cos(x)), "Sine. Derivative: g * cos(x).", rule="float")
+cos = unary("cos", np.cos, slope_of_input("cos_grad", lambda g, x: -g * sin(x)), "Cosine. Derivative: -g * sin(x).", rule="float")
 tan = unary("tan", np.tan, lambda g, y: g * (y * y + 1), "Tangent. Derivative: g * (1 + tan(x)^2).", rule="float")
 asin = unary("asin", np.arcsin, lambda g, x: g / sqrt(1 - x * x), "Inverse sine. Derivative: g / sqrt(1 - x^2).", rule="float")
 acos = unary("acos", np.arccos, lambda g, x: -g / sqrt(1 - x * x), "Inverse cosine. Derivative: -g / sqrt(1 - x^2).", rule="float")
@@ -412,8 +485,8 @@ def relu_grad_over(g: Any, y: Any) -> Any:
 
 
 relu.op.over = relu_grad_over
-erf = unary("erf", sf.erf, lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi))),
-            "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float", careful=refusing("c", sf.erf, "erf_vml_cpu"))
+erf = unary("erf", kernel(sf.erf, name="erf"), slope_of_input("erf_grad", lambda g, x: g * (exp(-x * x) * (2 / math.sqrt(math.pi)))),
+            "Error function. Derivative: g * 2 / sqrt(pi) * e^(-x^2).", rule="float", careful=refusing("c", sf.erf, "erf_vml_cpu"), least=1)
 erfc = unary("erfc", sf.erfc, lambda g, x: g * (exp(-x * x) * (-2 / math.sqrt(math.pi))),
              "1 - erf(x), exact for large x. Derivative: -g * 2 / sqrt(pi) * e^(-x^2).", rule="float",
              careful=refusing("c", sf.erfc, "erfc_vml_cpu"))
@@ -440,35 +513,6 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A0
     require_tensor("round", input)
     y = apply(_round_op, (input,), {"decimals": decimals})
     return y if out is None else put_out(y, out, True, (input,))
-
-
-def _fused(function: Any, x: Any, a: Any, b: Any, value: Any, out: Any) -> Any:
-    require_tensor("addcmul", x)
-    require_tensor("addcmul", a, "tensor1", 2)
-    require_tensor("addcmul", b, "tensor2", 3)
-    if x._array.dtype in (FLOAT16, BFLOAT16_NP) and x._array.dtype == a._array.dtype == b._array.dtype:  # round once, at the end
-        y = _fused(function, x.float(), a.float(), b.float(), value, None).to(x.dtype)
-        return y if out is None else put_out(y, out)
-    kinds = {t._array.dtype.kind for t in (x, a, b)}
-    if function is div and kinds <= {"b", "i", "u"}:
-        raise RuntimeError("Integer division with addcdiv is no longer supported: use floats, or input + value * torch.div(tensor1, tensor2, "
-                           "rounding_mode='trunc')")
-    if kinds == {"b"}:
-        raise NotImplementedError("\"addcmul_cpu_out\" not implemented for 'Bool'")
-    product = function(a, b)
-    return add(x, product if value == 1 else mul(product, value), out=out)
-
-
-@takes_former_calls("value")
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
-    """input + value * tensor1 * tensor2. Derivative: g; g * value * tensor2; g * value * tensor1."""
-    return titled(_fused(mul, input, tensor1, tensor2, value, out), "addcmul")
-
-
-@takes_former_calls("value")
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:  # noqa: A002
-    """input + value * tensor1 / tensor2. Derivative: g; g * value / tensor2; -g * value * tensor1 / tensor2^2."""
-    return titled(_fused(div, input, tensor1, tensor2, value, out), "addcdiv")
 
 
 # ---- less common functions ----------------------------------------------------------------------------------------------------

@@ -26,8 +26,9 @@ from mytorch.ops.choices import (
     _clamp_op, _lerp_op, _nan_to_num_op, clamp, clamp_max, clamp_min, fmax, fmin, kept, kept_op, lerp, maximum, minimum,
     nan_to_num, where, where_method,
 )
+from mytorch.ops.added_products import addcdiv, addcmul
 from mytorch.ops.arithmetic import (
-    _add, _divide_trunc, _logit, _pow, _round_op, _sub, _true_divide, abs, acos, acosh, add, addcdiv, addcmul, asin, asinh, atan,
+    _add, _divide_trunc, _logit, _pow, _round_op, _sub, _true_divide, abs, acos, acosh, add, asin, asinh, atan,
     atan2, atanh, ceil, copysign, cos, cosh, deg2rad, div, erf, erfc, exp, exp2, expm1, float_power, floor, floor_divide, fmod,
     frac, gcd, heaviside, hypot, lcm, ldexp, log, log10, log1p, log2, logaddexp, logaddexp2, logit, mul, neg, nextafter, positive,
     pow, rad2deg, rdiv, reciprocal, relu, remainder, rfloordiv, round, rpow, rremainder, rsqrt, rsub, scaled, sgn, sigmoid, sign,

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from mytorch import dtypes, errors
 from mytorch.autograd_engine import no_grad
+from mytorch.backends import kernel
 from mytorch.ops.autocast import full_precision, get_casting, in_float32
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, result_dtype, widened
 from mytorch.ops.cross_entropy import check_tensors, chosen_reduction
@@ -39,7 +41,18 @@ def elementwise_loss(name: str, value: Callable[..., Any], *formulas: Callable[.
                 values = np.true_divide(values, size, out=...)
         return narrowed(np.asarray(values), first.dtype)
 
-    return Op(name, loss, *formulas, inputs=inputs)
+    loss.__module__ = value.__module__
+    return Op(name, kernel(loss, name=name), *formulas, inputs=inputs)
+
+
+def _gradient(name: str, formula: Callable[..., Any]) -> Callable[..., Any]:
+    """The gradient of x as a kernel on arrays; on Tensors it is the formula itself, which is also the kernel's reference."""
+    on_arrays = kernel(formula, name=name)
+
+    def gradient(g: Any, x: Any, target: Any, reduction: str, *rest: Any) -> Any:
+        return on_arrays(g, x, target, reduction, *rest) if type(x) is ndarray and type(g) is ndarray else formula(g, x, target, reduction, *rest)
+
+    return gradient if on_arrays.override is not None else formula
 
 
 def _slope(g: Any, reduction: str, x: Any, target: Any) -> Any:
@@ -102,10 +115,11 @@ def _squares(x: Any, target: Any) -> Any:
     return np.square(d, out=d)
 
 
+_mse_grad = _gradient("mse_loss_grad", lambda g, x, target, reduction: (x - target) * (_slope(g, reduction, x, target) * 2))
 _mse_op = elementwise_loss(
     "mse_loss", _squares,
-    lambda g, x, target, reduction: (x - target) * (_slope(g, reduction, x, target) * 2),
-    lambda g, x, target, reduction: (target - x) * (_slope(g, reduction, x, target) * 2))
+    lambda g, x, target, reduction: _mse_grad(g, x, target, reduction),
+    lambda g, x, target, reduction: _mse_grad(g, target, x, reduction))
 
 
 def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",  # noqa: A002
@@ -127,10 +141,11 @@ def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: 
     return apply(_mse_op, (x, target), {"reduction": reduction})
 
 
+_l1_grad = _gradient("l1_loss_grad", lambda g, x, target, reduction: sgn(x - target) * _slope(g, reduction, x, target))
 _l1_op = elementwise_loss(
     "l1_loss", lambda x, target: np.abs(np.subtract(x, target, out=...)),
-    lambda g, x, target, reduction: sgn(x - target) * _slope(g, reduction, x, target),
-    lambda g, x, target, reduction: sgn(target - x) * _slope(g, reduction, x, target))
+    lambda g, x, target, reduction: _l1_grad(g, x, target, reduction),
+    lambda g, x, target, reduction: _l1_grad(g, target, x, reduction))
 
 
 def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",  # noqa: A002
@@ -159,10 +174,12 @@ def _smooth_slope(d: Any, beta: float) -> Any:
     return kept_op(d / beta, near) + kept_op(sgn(d), ~near)
 
 
+_smooth_l1_grad = _gradient(
+    "smooth_l1_loss_grad", lambda g, x, target, reduction, beta: _smooth_slope(x - target, beta) * _slope(g, reduction, x, target))
 _smooth_l1_op = elementwise_loss(
     "smooth_l1_loss", _smooth,
-    lambda g, x, target, reduction, beta: _smooth_slope(x - target, beta) * _slope(g, reduction, x, target),
-    lambda g, x, target, reduction, beta: _smooth_slope(target - x, beta) * _slope(g, reduction, x, target))
+    lambda g, x, target, reduction, beta: _smooth_l1_grad(g, x, target, reduction, beta),
+    lambda g, x, target, reduction, beta: _smooth_l1_grad(g, target, x, reduction, beta))
 
 
 def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",  # noqa: A002
@@ -191,10 +208,12 @@ def _huber_slope(d: Any, delta: float) -> Any:
     return kept_op(d, near) + kept_op(sgn(d) * delta, ~near)
 
 
+_huber_grad = _gradient(
+    "huber_loss_grad", lambda g, x, target, reduction, delta: _huber_slope(x - target, delta) * _slope(g, reduction, x, target))
 _huber_op = elementwise_loss(
     "huber_loss", _huber,
-    lambda g, x, target, reduction, delta: _huber_slope(x - target, delta) * _slope(g, reduction, x, target),
-    lambda g, x, target, reduction, delta: _huber_slope(target - x, delta) * _slope(g, reduction, x, target))
+    lambda g, x, target, reduction, delta: _huber_grad(g, x, target, reduction, delta),
+    lambda g, x, target, reduction, delta: _huber_grad(g, target, x, reduction, delta))
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:  # noqa: A002
@@ -224,9 +243,11 @@ def _bce(x: Any, target: Any) -> Any:
     return (target - 1) * np.maximum(np.log1p(-x), -100) - target * np.maximum(np.log(x), -100)
 
 
+_bce_grad = _gradient(
+    "bce_loss_grad", lambda g, x, target, reduction: _slope(g, reduction, x, target) * (x - target) / maximum.op((1 - x) * x, 1e-12))
 _bce_op = elementwise_loss(
     "binary_cross_entropy", _bce,
-    lambda g, x, target, reduction: _slope(g, reduction, x, target) * (x - target) / maximum.op((1 - x) * x, 1e-12),
+    lambda g, x, target, reduction: _bce_grad(g, x, target, reduction),
     lambda g, x, target, reduction: _slope(g, reduction, x, target) * (log1p(-x) - log(x)))
 
 
@@ -282,10 +303,19 @@ def _log_sigmoid(x: Any) -> Any:
     return minimum.op(x, 0) - log1p(exp(-absolute(x)))
 
 
-def _logit_slope(x: Any, target: Any, pos_weight: Any) -> Any:
+_bce_logits_grad = _gradient(
+    "bce_logits_loss_grad", lambda g, x, target, reduction: _slope(g, reduction, x, target) * (sigmoid(x) - target))
+
+
+_bce_weighted_logits_grad = _gradient(
+    "bce_weighted_logits_loss_grad", lambda g, x, target, reduction, pos_weight:
+    _slope(g, reduction, x, target) * ((pos_weight * target + 1 - target) * sigmoid(x) - pos_weight * target))
+
+
+def _logits_grad(g: Any, x: Any, target: Any, pos_weight: Any, reduction: str) -> Any:
     if pos_weight is None:
-        return sigmoid(x) - target
-    return (pos_weight * target + 1 - target) * sigmoid(x) - pos_weight * target
+        return _bce_logits_grad(g, x, target, reduction)
+    return _bce_weighted_logits_grad(g, x, target, reduction, pos_weight)
 
 
 def _target_slope(x: Any, pos_weight: Any) -> Any:
@@ -294,7 +324,7 @@ def _target_slope(x: Any, pos_weight: Any) -> Any:
 
 _bce_logits_op = elementwise_loss(
     "binary_cross_entropy_with_logits", _bce_of_logits,
-    lambda g, x, target, pos_weight, reduction: _slope(g, reduction, x, target) * _logit_slope(x, target, pos_weight),
+    _logits_grad,
     lambda g, x, target, pos_weight, reduction: _slope(g, reduction, x, target) * _target_slope(x, pos_weight),
     lambda g, x, target, reduction: -_slope(g, reduction, x, target) * target * _log_sigmoid(x),
     inputs="x target pos_weight")

@@ -36,7 +36,7 @@ def seam(name: str, function: Any, operands: int) -> Any:
     return kernel(lambda a, b: function(a, b, out=...), name=name)
 
 
-def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: str) -> Callable[..., Any]:
+def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: str, least: int | None) -> Callable[..., Any]:
     override = getattr(seam(name, function, 1), "override", None)
 
     def run_carefully(x: Any) -> Any:
@@ -66,7 +66,7 @@ def _unary_kernel(name: str, function: Any, careful: Callable[..., Any], rule: s
     def run_kernel(x: Any) -> Any:
         try:
             if type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
-                if override is not None and x.size >= MANY:
+                if override is not None and x.size >= (MANY if least is None else least):
                     return function(x)
                 return direct(x)
             return run_carefully(x)
@@ -114,6 +114,9 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
                             return function(a, b, out=...) if y is NotImplemented else y
                         return function(a, b, out=...)
             elif direct and type(b) is ndarray and (type(a) is int or type(a) is float) and (b.dtype is FLOAT32 or b.dtype is FLOAT64):
+                if override is not None and b.size >= MANY:
+                    y = override(a, b)
+                    return function(a, b, out=...) if y is NotImplemented else y
                 return function(a, b, out=...)  # 1 - x
             return run_carefully(a, b)
         except (ValueError, MemoryError) as error:
@@ -129,13 +132,14 @@ def add_to(total: Any, x: Any) -> Any:
 
 
 def unary(name: str, function: Callable[..., Any], formula: Callable[..., Any] | None, doc: str, *, rule: str = "same",
-          holomorphic: bool = True, careful: Callable[..., Any] | None = None) -> Any:
+          holomorphic: bool = True, careful: Callable[..., Any] | None = None, least: int | None = None) -> Any:
     """A pointwise function of one tensor, ready to be called on Tensors and, inside formulas, on arrays.
 
     Args:
         careful: what to run instead of `function` on anything but float32 and float64.
+        least: elements from which a backend is asked, where that is not MANY since NumPy makes many passes.
     """
-    op = Op(name, _unary_kernel(name, function, careful or function, rule), formula, inputs="x", holomorphic=holomorphic)
+    op = Op(name, _unary_kernel(name, function, careful or function, rule, least), formula, inputs="x", holomorphic=holomorphic)
     run = op.kernel
 
     def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - torch's name
@@ -216,6 +220,26 @@ def _named(call: Any, name: str, op: Op, doc: str) -> Any:
     call.op = op
     POINTWISE.add(op)
     return call
+
+
+def slope_of_input(name: str, formula: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The derivative formula(g, x), with arrays of many numbers as the kernel `name`, which a backend may compute in one pass."""
+    on_arrays = kernel(formula, name=name)
+
+    def gradient(g: Any, x: Any) -> Any:
+        return on_arrays(g, x) if type(g) is ndarray and g.size >= MANY and type(x) is ndarray else formula(g, x)
+
+    return gradient
+
+
+def slope_of_output(name: str, formula: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The same of a derivative formula(g, y)."""
+    on_arrays = kernel(formula, name=name)
+
+    def gradient(g: Any, y: Any) -> Any:
+        return on_arrays(g, y) if type(g) is ndarray and g.size >= MANY and type(y) is ndarray else formula(g, y)
+
+    return gradient
 
 
 def refusing(kinds: str, function: Callable[..., Any], kernel_name: str, error: type[Exception] = NotImplementedError) -> Callable[..., Any]:

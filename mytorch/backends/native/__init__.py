@@ -19,6 +19,8 @@ from mytorch.backends.native import (
     conv,
     copy,
     draws,
+    functions,
+    losses,
     matmul,
     norm,
     optim,
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 __mytorch__ = True
 
 overrides: dict[str, Callable[..., Any]] = {}
-for _family in (activations, attention, bfloat16, choose, conv, copy, draws, matmul, norm, optim, order, pointwise, pool, recurrent, softmax, sums):
+for _family in (activations, attention, bfloat16, choose, conv, copy, draws, functions, losses, matmul, norm, optim, order, pointwise, pool,
+                recurrent, softmax, sums):
     overrides.update(_family.overrides)
 for _name, _stay_wide in bfloat16.WIDENED.items():
     if _name in overrides:
