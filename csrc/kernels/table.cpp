@@ -5,6 +5,7 @@ namespace mytorch {
 namespace MYTORCH_ISA {
 
 extern const mytorch_kernel activation_kernels[];
+extern const mytorch_kernel arrange_kernels[];
 extern const mytorch_kernel bfloat16_kernels[];
 extern const mytorch_kernel softmax_kernels[];
 extern const mytorch_kernel choose_kernels[];
@@ -14,7 +15,9 @@ extern const mytorch_kernel conv_kernels[];
 extern const mytorch_kernel conv_weight_kernels[];
 extern const mytorch_kernel copy_kernels[];
 extern const mytorch_kernel draws_kernels[];
+extern const mytorch_kernel extreme_kernels[];
 extern const mytorch_kernel function_kernels[];
+extern const mytorch_kernel gate_kernels[];
 extern const mytorch_kernel linear_kernels[];
 extern const mytorch_kernel loss_kernels[];
 extern const mytorch_kernel matmul_kernels[];
@@ -24,12 +27,15 @@ extern const mytorch_kernel order_kernels[];
 extern const mytorch_kernel pointwise_kernels[];
 extern const mytorch_kernel recurrent_kernels[];
 extern const mytorch_kernel pool_kernels[];
+extern const mytorch_kernel scan_kernels[];
+extern const mytorch_kernel scatter_kernels[];
 extern const mytorch_kernel sum_kernels[];
 
 namespace {
 
 const mytorch_kernel *const families[] = {
     activation_kernels,
+    arrange_kernels,
     bfloat16_kernels,
     softmax_kernels,
     choose_kernels,
@@ -39,7 +45,9 @@ const mytorch_kernel *const families[] = {
     conv_weight_kernels,
     copy_kernels,
     draws_kernels,
+    extreme_kernels,
     function_kernels,
+    gate_kernels,
     linear_kernels,
     loss_kernels,
     matmul_kernels,
@@ -49,6 +57,8 @@ const mytorch_kernel *const families[] = {
     pointwise_kernels,
     recurrent_kernels,
     pool_kernels,
+    scan_kernels,
+    scatter_kernels,
     sum_kernels,
 };
 

@@ -25,7 +25,7 @@ from mytorch.ops.elementwise import abs as absolute
 from mytorch.ops.elementwise import add, div, exp, mul, sigmoid, sub, tanh, where
 from mytorch.ops.elementwise import relu as _plain_relu
 from mytorch.ops.pointwise import POINTWISE
-from mytorch.ops.shape import basic_op, cat_op, reshape
+from mytorch.ops.shape import basic_op, cat_op, reshape, shape_of
 
 __mytorch__ = True
 
@@ -434,19 +434,23 @@ def _half(dim: int, size: int, second: bool) -> tuple[slice, ...]:
     return (*[slice(None)] * dim, slice(size // 2, size) if second else slice(0, size // 2))
 
 
-def _glu(x: Any, *, dim: int) -> Any:
+@kernel
+def glu_forward(x: Any, *, dim: int) -> Any:
+    """The first half times the sigmoid of the second."""
     wide = widened(x)
     size = x.shape[dim]
     return narrowed(wide[_half(dim, size, False)] * sf.sigmoid(wide[_half(dim, size, True)]), x.dtype)
 
 
-def _glu_formula(g: Any, x: Any, x_shape: tuple[int, ...], dim: int) -> Any:
-    a, b = (basic_op(x, key=_half(dim, x_shape[dim], second)) for second in (False, True))
+@kernel
+def glu_grad(g: Any, x: Any, *, dim: int) -> Any:
+    """The gradients of both halves, one behind the other (arrays or Tensors)."""
+    a, b = (basic_op(x, key=_half(dim, shape_of(x)[dim], second)) for second in (False, True))
     s = sigmoid(b)
     return cat_op(g * s, g * a * (s * (1 - s)), dim=dim)
 
 
-_glu_op: Op = Op("glu", _glu, _glu_formula)
+_glu_op: Op = Op("glu", glu_forward, lambda g, x, dim: (glu_grad.reference if isinstance(x, TensorBase) else glu_grad)(g, x, dim=dim))
 
 
 def glu(input: Any, dim: int = -1) -> Any:  # noqa: A002

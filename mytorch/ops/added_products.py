@@ -8,10 +8,10 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.node_names import titled
-from mytorch.ops.arithmetic import add, div, div_grad_divisor, mul, over, times
+from mytorch.ops.arithmetic import add, div, div_grad_divisor, mul, over
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, apply, put_out, require_tensor
 from mytorch.ops.former_calls import takes_former_calls
-from mytorch.ops.pointwise import POINTWISE
+from mytorch.ops.pointwise import POINTWISE, times
 from mytorch.ops.views import size_error
 
 __mytorch__ = True

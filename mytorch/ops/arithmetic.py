@@ -17,7 +17,7 @@ from mytorch.ops import special_functions as sf
 from mytorch.ops.choices import clamp, kept, kept_op, where
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype, widened
 from mytorch.ops.former_calls import reordered
-from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, slope_of_input, slope_of_output, unary
+from mytorch.ops.pointwise import binary, is_complex_valued, no_gradient, refuses, refusing, slope_of_input, slope_of_output, times, unary
 from mytorch.ops.views import size_error
 
 __mytorch__ = True
@@ -48,16 +48,8 @@ _sub = binary("sub", np.subtract, lambda g: g, lambda g: -g, numbers="either", r
               doc="a - b with broadcasting. Derivative: g, -g.")
 
 
-# Formulas run on arrays, too; of many numbers the operation's kernel may take half of NumPy's time.
-
-
-def times(g: Any, b: Any) -> Any:
-    """g * b."""
-    return mul.op.kernel(g, b) if type(g) is ndarray and g.size >= MANY else g * b
-
-
 def over(g: Any, b: Any) -> Any:
-    """g / b."""
+    """g / b in a formula, by the kernel of `div` if g is an array of many numbers."""
     return _true_divide.op.kernel(g, b) if type(g) is ndarray and g.size >= MANY else g / b
 
 
@@ -70,7 +62,8 @@ def div_grad_divisor(g: Any, a: Any, b: Any) -> Any:
     return -g * ((a / b) / b)  # b * b could overflow
 
 
-mul = binary("mul", np.multiply, times, lambda g, a: g * a if type(g) is not ndarray or g.size < MANY else times(g, a), numbers="either",
+mul = binary("mul", np.multiply, lambda g, b: g * b if type(g) is not ndarray or g.size < MANY else times(g, b),
+             lambda g, a: g * a if type(g) is not ndarray or g.size < MANY else times(g, a), numbers="either",
              doc="a * b with broadcasting. Derivative: g * b, g * a.")
 _true_divide = binary("div", np.true_divide, over, div_grad_divisor, rule="float", numbers="either",
                       doc="a / b with broadcasting; integers give floats. Derivative: g / b, -g * a / b^2.")

@@ -12,7 +12,7 @@ from mytorch.backends import kernel
 from mytorch.node_names import titled
 from mytorch.ops.common import BFLOAT16_NP, FLOAT32, FLOAT64, Op, TensorBase, apply, promoted, put_out, require_tensor, result_dtype
 from mytorch.ops.comparison import isfinite
-from mytorch.ops.pointwise import binary, refuses
+from mytorch.ops.pointwise import binary, refuses, times
 from mytorch.ops.views import size_error
 
 __mytorch__ = True
@@ -155,7 +155,9 @@ def clamp_max(input: Any, max: Any, *, out: Any = None) -> Any:  # noqa: A002
     return titled(clamp(input, max=max, out=out), "clamp_max")
 
 
-def _lerp(a: Any, b: Any, w: Any) -> Any:
+@kernel
+def lerp_forward(a: Any, b: Any, w: Any) -> Any:
+    """a + w (b - a), from the nearer end: exact where w is 0 or 1."""
     if result_dtype(a, b, w).np.kind in "biu" or result_dtype(a).np.kind in "biu":
         raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{dtypes.legacy_name(result_dtype(a))}'")
     try:
@@ -164,7 +166,7 @@ def _lerp(a: Any, b: Any, w: Any) -> Any:
         raise size_error(error, a, b, w) from None
 
 
-_lerp_op = Op("lerp", _lerp, lambda g, w: g * (1 - w), lambda g, w: g * w, lambda g, a, b: g * (b - a))
+_lerp_op = Op("lerp", lerp_forward, lambda g, w: times(g, 1 - w), lambda g, w: times(g, w), lambda g, a, b: g * (b - a))
 
 
 def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:  # noqa: A002

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.backends import kernel
 from mytorch.ops import return_types
 from mytorch.ops.common import Op, TensorBase, apply, narrowed, put_out, require_tensor, widened
 from mytorch.ops.elementwise import maximum, minimum
 from mytorch.ops.index import scatter_op
-from mytorch.ops.shape import shape_of, zeros_for
+from mytorch.ops.shape import shape_of
 from mytorch.ops.sums import Dims, kept_shape, numpy_names, one_dim, reduced_dims, spread
+from mytorch.ops.views import repeated_zero
 
 __mytorch__ = True
 
@@ -40,7 +42,7 @@ def chosen_grad(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int, keepdi
     if not keepdim and x_shape:
         kept = kept_shape(x_shape, (dim,))
         g, indices = g.reshape(kept), indices.reshape(kept)
-    return scatter_op(zeros_for(g, x_shape), indices, g, dim=dim, reduce=None)
+    return scatter_op(repeated_zero(g, x_shape), indices, g, dim=dim, reduce=None)
 
 
 def _tie_share(x: Any, y: Any, *, dim: Dims, keepdim: bool, nan_ties: bool) -> Any:
@@ -48,6 +50,12 @@ def _tie_share(x: Any, y: Any, *, dim: Dims, keepdim: bool, nan_ties: bool) -> A
     x, y = widened(x), spread(widened(y), x.shape, dim, keepdim)
     ties = (x == y) | (np.isnan(x) & np.isnan(y)) if nan_ties else x == y
     return np.asarray(ties / np.add.reduce(ties, axis=dim, keepdims=True)).astype(x.dtype)
+
+
+@kernel
+def extremes_grad(g: Any, x: Any, y: Any, *, dim: Dims, keepdim: bool) -> Any:
+    """The gradient of the extremes y of x over dimensions: shared equally among ties, on arrays."""
+    return spread(g, x.shape, dim, keepdim) * _tie_share(x, y, dim=dim, keepdim=keepdim, nan_ties=False)
 
 
 _tie_share_op = Op("tie_share", _tie_share, None, None)
@@ -58,6 +66,13 @@ def tie_share(x: Any, y: Any, *, dim: Dims = None, keepdim: bool = False, nan_ti
     if isinstance(x, TensorBase):
         x, y = x.detach(), y.detach()  # type: ignore[attr-defined]
     return _tie_share_op(x, y, dim=dim, keepdim=keepdim, nan_ties=nan_ties)
+
+
+def _shared_over(g: Any, x: Any, y: Any, dim: Dims, keepdim: bool) -> Any:
+    """The gradient of extremes over dimensions, for arrays or Tensors."""
+    if not isinstance(x, TensorBase):
+        return extremes_grad(g, x, y, dim=dim, keepdim=keepdim)
+    return spread(g, shape_of(x), dim, keepdim) * tie_share(x, y, dim=dim, keepdim=keepdim)
 
 
 def _shared(g: Any, x: Any, y: Any) -> Any:
@@ -99,10 +114,10 @@ def _extreme_ops(ufunc: np.ufunc, arg: Callable[..., Any], name: str) -> tuple[O
         values = narrowed(ufunc.reduce(wide, axis=dim, keepdims=keepdim, out=...), x.dtype)
         return values, np.asarray(arg(wide, axis=dim, keepdims=keepdim), np.int64)
 
-    return (Op(f"a{name}", extreme, lambda g, x, y, x_shape, dim, keepdim:
-               spread(g, x_shape, dim, keepdim) * tie_share(x, y, dim=dim, keepdim=keepdim), holomorphic=False),
+    return (Op(f"a{name}", kernel(extreme, name=f"a{name}_forward"),
+               lambda g, x, y, dim, keepdim: _shared_over(g, x, y, dim, keepdim), holomorphic=False),
             Op(name, lambda x: extreme(x, dim=None, keepdim=False), _shared, holomorphic=False).variant(f"{name}_all"),
-            Op(name, extreme_and_index, chosen_grad_of, outputs="values indices"))
+            Op(name, kernel(extreme_and_index, name=f"{name}_forward"), chosen_grad_of, outputs="values indices"))
 
 
 def chosen_grad_of(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int, keepdim: bool) -> Any:

@@ -16,9 +16,9 @@ from mytorch.ops.autocast import widest
 from mytorch.ops.choices import kept_op, where
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim
 from mytorch.ops.elementwise import clone_for, copy_, fill_
-from mytorch.ops.indexing import accumulate_at, getitem, index_op, index_put, index_put_, index_put_op, setitem  # noqa: F401 - a face
+from mytorch.ops.indexing import accumulate_at, getitem, index_op, index_put, index_put_, index_put_op, setitem, within  # noqa: F401 - a face
 from mytorch.ops.layout import row_major
-from mytorch.ops.views import broadcast_shapes, paste_op, refuse_overlap, shape_of, size_error, zeros_for
+from mytorch.ops.views import broadcast_shapes, paste_op, refuse_overlap, repeated_zero, shape_of, size_error, zeros_for
 
 __mytorch__ = True
 
@@ -33,12 +33,14 @@ def grid(index: Any, dim: int) -> tuple[Any, ...]:
     return tuple(places)
 
 
-def _scatter(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> Any:
+@kernel
+def scatter_forward(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> Any:
+    """A copy of x with numbers written, added or multiplied at the places that `index` names."""
     if index.size == 0:
         return x.copy()
     if index.ndim == 0 or x.ndim == 0:  # a 0-d tensor counts as one entry
         values = src.reshape(-1) if isinstance(src, ndarray) and src.ndim else src
-        return _scatter(x.reshape(-1), index.reshape(-1), values, dim=0, reduce=reduce).reshape(x.shape)
+        return scatter_forward(x.reshape(-1), index.reshape(-1), values, dim=0, reduce=reduce).reshape(x.shape)
     y = widened(x).copy()
     key = grid(index, dim)
     if isinstance(src, ndarray) and src.ndim:
@@ -51,7 +53,9 @@ def _scatter(x: Any, index: Any, src: Any, *, dim: int, reduce: str | None) -> A
     return narrowed(y, x.dtype)
 
 
-def _gather(x: Any, index: Any, *, dim: int) -> Any:
+@kernel
+def gather_forward(x: Any, index: Any, *, dim: int) -> Any:
+    """The numbers of x at the places that `index` names."""
     if index.size == 0:
         return np.empty(index.shape, x.dtype)
     if x.ndim == 0 or index.ndim == 0:
@@ -77,8 +81,9 @@ def _fit_src(g: Any, src_shape: tuple[int, ...], index: Any, dim: int, reduce: s
     return paste_op(picked, shape=src_shape, key=tuple(slice(n) for n in shape))
 
 
-gather_op = Op("gather", _gather, lambda g, x_shape, index, dim: scatter_op(zeros_for(g, x_shape), index, g, dim=dim, reduce="add"), None)
-scatter_op: Op = Op("scatter", _scatter, lambda g, index, dim, reduce: _kept_part(g, index, dim, reduce), None,
+gather_op = Op("gather", gather_forward,
+               lambda g, x_shape, index, dim: scatter_op(repeated_zero(g, x_shape), index, g, dim=dim, reduce="add"), None)
+scatter_op: Op = Op("scatter", scatter_forward, lambda g, index, dim, reduce: _kept_part(g, index, dim, reduce), None,
                 lambda g, index, src_shape, dim, reduce: _fit_src(g, src_shape, index, dim, reduce))
 
 
@@ -117,7 +122,7 @@ def check_index(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int
         if src._array.dtype != x._array.dtype:
             raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
     size = x._array.shape[d] if x._array.ndim else 1
-    if places.size and (places.min() < 0 or places.max() >= size):
+    if places.size and not within(places, 0, size):
         wrong = places.max() if places.max() >= size else places.min()
         raise RuntimeError(f"index {wrong} is out of bounds for dimension {d} with size {size}")
     return d
@@ -222,17 +227,25 @@ def scatter_add_(self: Any, dim: int, index: Any, src: Any) -> Any:
 # ---- along one dimension ------------------------------------------------------------------------------------------------------
 
 
-def _index_add(x: Any, index: Any, source: Any, *, dim: int) -> Any:
+@kernel
+def index_add_forward(x: Any, index: Any, source: Any, *, dim: int) -> Any:
+    """A copy of x with slices added at the places that `index` names."""
     if x.ndim == 0:
-        return _index_add(x.reshape(1), index, source.reshape(-1), dim=0).reshape(())
+        return index_add_forward(x.reshape(1), index, source.reshape(-1), dim=0).reshape(())
     y = widened(x).copy()
     accumulate_at(np.moveaxis(y, dim, 0), (index.reshape(-1),), np.moveaxis(widened(source).astype(y.dtype), dim, 0) if source.ndim else source)
     return narrowed(y, x.dtype)
 
 
-take_op = Op("index_select", lambda x, index, *, dim: np.take(x, index, axis=dim) if x.ndim else x.reshape(1)[index].reshape(x.shape),
-             lambda g, x_shape, index, dim: index_add_op(zeros_for(g, x_shape), index, g, dim=dim) if x_shape else g.sum(), None)
-index_add_op: Op = Op("index_add", _index_add, lambda g: g, None, lambda g, index, dim: take_op(g, index, dim=dim))
+@kernel
+def index_select_forward(x: Any, index: Any, *, dim: int) -> Any:
+    """The slices of x at the places that `index` names."""
+    return np.take(x, index, axis=dim) if x.ndim else x.reshape(1)[index].reshape(x.shape)
+
+
+take_op = Op("index_select", index_select_forward,
+             lambda g, x_shape, index, dim: index_add_op(repeated_zero(g, x_shape), index, g, dim=dim) if x_shape else g.sum(), None)
+index_add_op: Op = Op("index_add", index_add_forward, lambda g: g, None, lambda g, index, dim: take_op(g, index, dim=dim))
 
 
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:  # noqa: A002
@@ -250,7 +263,7 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:  
     if places.dtype.kind not in "iu":
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     size = input._array.shape[d] if input._array.ndim else 1
-    if places.size and (places.min() < 0 or places.max() >= size):
+    if places.size and not within(places, 0, size):
         raise IndexError(f"index out of range in self: {places.max() if places.max() >= size else places.min()} for dimension {d} with size {size}")
     return _put("index_select", apply(take_op, (input, index.reshape(-1)), {"dim": d}), out, input, index)
 
@@ -269,7 +282,7 @@ def check_slices(name: str, x: Any, dim: int, index: Any, source: Any = None) ->
         raise (IndexError if name == "index_fill_" else RuntimeError)(f"{name}(): Expected a long tensor for index, but got {legacy}")
     size = x._array.shape[d] if x._array.ndim else 1
     lowest = -size if name == "index_fill_" else 0
-    if places.size and (places.min() < lowest or places.max() >= size):
+    if places.size and not within(places, lowest, size):
         wrong = places.max() if places.max() >= size else places.min()
         raise (RuntimeError if name == "index_add_" else IndexError)(f"{name}(): index {wrong} is out of bounds for dimension {d} with size {size}")
     if source is None:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, errors
+from mytorch.backends import kernel
 from mytorch.engine_state import state
 from mytorch.inplace import check_inplace
 from mytorch.ops.common import Op, TensorBase, apply, apply_inplace, bump, cast, narrowed, require_tensor, widened
 from mytorch.ops.elementwise import copy_, fill_
 from mytorch.ops.layout import row_major
-from mytorch.ops.views import basic_op, shape_of, zeros_for
+from mytorch.ops.views import basic_op, repeated_zero, shape_of
 
 __mytorch__ = True
 
@@ -39,7 +40,15 @@ def accumulate_at(y: Any, key: tuple[Any, ...], values: Any) -> None:
     np.add.at(y, key, values)
 
 
-def _index_put(x: Any, values: Any, *indices: Any, key: tuple[Any, ...], accumulate: bool) -> Any:
+@kernel
+def within(places: Any, lowest: int, end: int) -> bool:
+    """Whether all places, of which there are some, are from `lowest` on and below `end`."""
+    return bool(places.min() >= lowest and places.max() < end)
+
+
+@kernel
+def index_put_forward(x: Any, values: Any, *indices: Any, key: tuple[Any, ...], accumulate: bool) -> Any:
+    """A copy of x with values written, or added, at x[key]."""
     place = _filled(key, indices)
     if isinstance(values, ndarray) and values.ndim > 1 and values.shape[0] == 1 and values.ndim > x[place].ndim:  # NumPy would take it
         raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
@@ -75,10 +84,16 @@ def _index_put_formula(g: Any, places: Any, key: tuple[Any, ...], accumulate: bo
     return [kept, index_op(g, *places, key=key) if needs[1] else None] + [None] * len(places)
 
 
-index_op = _Indexed("index", lambda x, *indices, key: row_major(np.asarray(x[_filled(key, indices)])), inputs="x",
+@kernel
+def index_forward(x: Any, *indices: Any, key: tuple[Any, ...]) -> Any:
+    """x[key], a copy."""
+    return row_major(np.asarray(x[_filled(key, indices)]))
+
+
+index_op = _Indexed("index", index_forward, inputs="x",
                     joint=lambda g, x_shape, places, key: [
-                        index_put_op(zeros_for(g, x_shape), g, *places, key=key, accumulate=True)] + [None] * len(places))
-index_put_op: Op = _Indexed("index_put", _index_put, inputs="x values",
+                        index_put_op(repeated_zero(g, x_shape), g, *places, key=key, accumulate=True)] + [None] * len(places))
+index_put_op: Op = _Indexed("index_put", index_put_forward, inputs="x values",
                             joint=lambda g, places, key, accumulate, needs: _index_put_formula(g, places, key, accumulate, needs))
 
 
@@ -159,10 +174,9 @@ def _check_bounds(shape: tuple[int, ...], key: list[Any], indices: list[Any]) ->
             if array.shape != shape[dim:dim + width]:
                 raise IndexError(f"The shape of the mask {list(array.shape)} at index 0 does not match the shape of the indexed tensor "
                                  f"{list(shape)} at index {dim}")
-        elif array is not None and array.size:
+        elif array is not None and array.size and not within(array, -shape[dim], shape[dim]):
             low, high = array.min(), array.max()
-            if low < -shape[dim] or high >= shape[dim]:
-                raise IndexError(f"index {high if high >= shape[dim] else low} is out of bounds for dimension {dim} with size {shape[dim]}")
+            raise IndexError(f"index {high if high >= shape[dim] else low} is out of bounds for dimension {dim} with size {shape[dim]}")
         dim += width
 
 

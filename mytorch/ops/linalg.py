@@ -27,8 +27,8 @@ from mytorch.ops.common import (
     widened,
     wrap_dim,
 )
+from mytorch.ops.contraction import contract
 from mytorch.ops.former_calls import takes_former_calls
-from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import no_gradient
 from mytorch.ops.shape import broadcast_tensors, reshape, shape_of, sum_to, unsqueeze
 
@@ -426,12 +426,6 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: 
 # ---- einsum -------------------------------------------------------------------------------------------------------------------
 
 
-def _einsum(*operands: Any, terms: tuple[str, ...], result: str) -> Any:
-    wide = [widened(x) for x in operands]
-    y = np.einsum(",".join(terms) + "->" + result, *wide, optimize=len(operands) > 1)
-    return narrowed(row_major(np.array(y) if y.base is not None else np.asarray(y)), operands[0].dtype)
-
-
 def _einsum_formula(g: Any, inputs: list[Any], shapes: list[Any], terms: tuple[str, ...], result: str, needs: tuple[bool, ...]) -> list[Any]:
     grads: list[Any] = []
     for i, (term, need) in enumerate(zip(terms, needs, strict=True)):
@@ -450,7 +444,7 @@ def _einsum_formula(g: Any, inputs: list[Any], shapes: list[Any], terms: tuple[s
     return grads
 
 
-einsum_op = Op("einsum", _einsum, joint=_einsum_formula, inputs="")
+einsum_op = Op("einsum", contract, joint=_einsum_formula, inputs="")
 
 
 def einsum(equation: Any, *operands: Any) -> Any:

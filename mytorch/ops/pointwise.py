@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 from mytorch import dtypes, engine_state, errors
-from mytorch.backends import MANY, kernel
+from mytorch.backends import MANY, kernel, kernels
 from mytorch.engine_state import get_mode
 from mytorch.ops.common import FLOAT32, FLOAT64, NUMBERS, Op, TensorBase, apply, promoted, put_out, result_dtype
 from mytorch.ops.views import shape_of, size_error, zeros_for
@@ -123,6 +123,11 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
             raise size_error(error, a, b) from None
 
     return run
+
+
+def times(g: Any, x: Any) -> Any:
+    """g * x in a formula, by the kernel of `mul` if g is an array of many numbers."""
+    return kernels["mul"](g, x) if type(g) is ndarray and g.size >= MANY else g * x
 
 
 @kernel

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.backends import kernel
 from mytorch.ops import return_types
 from mytorch.ops.common import FLOAT32, FLOAT64, Op, TensorBase, apply, apply_inplace, floating, narrowed, put_out, widened
 from mytorch.ops.elementwise import exp, kept_op, log, where
@@ -15,9 +16,10 @@ from mytorch.ops.extrema import put_outs, refuse_complex
 from mytorch.ops.index import scatter_op
 from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import is_complex_valued
-from mytorch.ops.shape import shape_of, zeros_for
+from mytorch.ops.shape import shape_of
 from mytorch.ops.special_functions import log_add
 from mytorch.ops.sums import converted, from_last, has_zero, numpy_names, one_dim, out_dtype, sum_op, to_last
+from mytorch.ops.views import repeated_zero
 
 __mytorch__ = True
 
@@ -35,8 +37,13 @@ def _scan(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
 
 # ---- sums ---------------------------------------------------------------------------------------------------------------------
 
-cumsum_op: Op = Op("cumsum", lambda x, *, dim, reverse=False: _scan(np.add, x, dim, reverse),
-               lambda g, dim, reverse: cumsum_op(g, dim=dim, reverse=not reverse))
+@kernel
+def cumsum_forward(x: Any, *, dim: int, reverse: bool = False) -> Any:
+    """Running sums along a dimension."""
+    return _scan(np.add, x, dim, reverse)
+
+
+cumsum_op: Op = Op("cumsum", cumsum_forward, lambda g, dim, reverse: cumsum_op(g, dim=dim, reverse=not reverse))
 
 
 @numpy_names
@@ -169,7 +176,7 @@ def _running(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _running_formula(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int) -> Any:
-    return scatter_op(zeros_for(g[0], x_shape), indices, g[0], dim=dim, reduce="add")
+    return scatter_op(repeated_zero(g[0], x_shape), indices, g[0], dim=dim, reduce="add")
 
 
 _cummax_op = Op("cummax", _running(np.maximum), _running_formula, inputs="x", outputs="values indices")

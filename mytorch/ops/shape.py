@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import engine_state, errors
+from mytorch.backends import MANY, kernel, kernels
 from mytorch.node_names import titled
 from mytorch.ops.autocast import get_casting, in_float32
 from mytorch.ops.common import Op, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims
@@ -33,11 +34,26 @@ __mytorch__ = True
 def _untile(g: Any, *, shape: tuple[int, ...], reps: tuple[int, ...]) -> Any:
     padded = (1,) * (len(reps) - len(shape)) + shape
     split_shape = [n for pair in zip(reps, padded, strict=True) for n in pair]
-    wide = widened(g).reshape(split_shape).sum(axis=tuple(range(0, 2 * len(reps), 2)))
-    return narrowed(np.asarray(wide).reshape(shape), g.dtype)
+    wide = kernels["reduce_sum"](widened(g).reshape(split_shape), dim=tuple(range(0, 2 * len(reps), 2)), keepdim=False)
+    return narrowed(wide.reshape(shape), g.dtype)
 
 
-tile_op: Op = Op("repeat", lambda x, *, reps: np.tile(x, reps), lambda g, x_shape, reps: untile_op(g, shape=x_shape, reps=reps))
+def _tile(x: Any, *, reps: tuple[int, ...]) -> Any:
+    if x.size < MANY or len(reps) > _MOST_REPEATED:
+        return np.tile(x, reps)
+    padded = (1,) * (len(reps) - x.ndim) + x.shape
+    repeated = np.broadcast_to(x.reshape([n for size in padded for n in (1, size)]), [n for pair in zip(reps, padded, strict=True) for n in pair])
+    return _copied(repeated).reshape([n * size for n, size in zip(reps, padded, strict=True)])
+
+
+def _copied(x: Any) -> Any:
+    """A new array in row-major order, by a backend if x is large."""
+    return x.copy() if x.size < MANY or x.flags.c_contiguous else kernels["contiguous"](x)
+
+
+_MOST_REPEATED = 16  # NumPy has arrays of 64 dimensions; each is two here
+
+tile_op: Op = Op("repeat", _tile, lambda g, x_shape, reps: untile_op(g, shape=x_shape, reps=reps))
 untile_op: Op = Op("repeat_backward", _untile, lambda g, reps: tile_op(g, reps=reps))
 
 
@@ -57,8 +73,14 @@ def tile(input: Any, *sizes: Any, dims: Any = None) -> Any:  # noqa: A002
     return repeat(input, (1,) * (input._array.ndim - len(reps)) + reps)
 
 
-flip_op: Op = Op("flip", lambda x, *, dims: np.flip(x, dims).copy(), lambda g, dims: flip_op(g, dims=dims))
-roll_op: Op = Op("roll", lambda x, *, shifts, dims: row_major(np.roll(x, shifts, dims)),
+@kernel
+def roll_forward(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    """Elements moved around in a circle along dimensions."""
+    return row_major(np.roll(x, shifts, dims))
+
+
+flip_op: Op = Op("flip", lambda x, *, dims: _copied(np.flip(x, dims)), lambda g, dims: flip_op(g, dims=dims))
+roll_op: Op = Op("roll", roll_forward,
              lambda g, shifts, dims: roll_op(g, shifts=tuple(-s for s in shifts), dims=dims))
 
 
@@ -258,7 +280,9 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 # ---- padding ------------------------------------------------------------------------------------------------------------------
 
 
-def _pad_constant(x: Any, *, widths: tuple[tuple[int, int], ...], value: float) -> Any:
+@kernel
+def pad_forward(x: Any, *, widths: tuple[tuple[int, int], ...], value: float) -> Any:
+    """x with a number around it, or cropped where a width is negative."""
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
     y = np.empty(shape, x.dtype)
     y[...] = cast(np.asarray(value), x.dtype)
@@ -268,7 +292,7 @@ def _pad_constant(x: Any, *, widths: tuple[tuple[int, int], ...], value: float) 
     return y
 
 
-pad_op: Op = Op("constant_pad_nd", _pad_constant,
+pad_op: Op = Op("constant_pad_nd", pad_forward,
             lambda g, widths: pad_op(g, widths=tuple((-a, -b) for a, b in widths), value=0.0))
 
 

@@ -13,10 +13,11 @@ from mytorch.grad_mode import by_example
 from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
 from mytorch.ops.elementwise import abs as absolute
-from mytorch.ops.elementwise import exp, isnan, kept_op, lerp, pow, sgn, where  # noqa: A004
+from mytorch.ops.elementwise import exp, isnan, kept_op, lerp, pow, sgn, sub, where  # noqa: A004
 from mytorch.ops.extrema import tie_share
 from mytorch.ops.index import gather
 from mytorch.ops.layout import row_major
+from mytorch.ops.pointwise import times
 from mytorch.ops.sorting import sort
 from mytorch.ops.sums import Dims, converted, count, kept_shape, left_shape, mean, mean_op, numpy_names, one_dim, reduced_dims, refused, spread
 
@@ -136,8 +137,14 @@ def logsumexp_forward(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     return narrowed(y, x.dtype)
 
 
-_logsumexp_op = Op("logsumexp", logsumexp_forward, lambda g, x, y, x_shape, dim, keepdim:
-                   spread(g, x_shape, dim, keepdim) * exp(x - spread(y, x_shape, dim, keepdim)))
+def _logsumexp_formula(g: Any, x: Any, y: Any, x_shape: tuple[int, ...], dim: Dims, keepdim: bool) -> Any:
+    if not keepdim:
+        shape = kept_shape(x_shape, dim)
+        g, y = g.reshape(shape), y.reshape(shape)
+    return times(exp(sub(x, y)), g)
+
+
+_logsumexp_op = Op("logsumexp", logsumexp_forward, _logsumexp_formula)
 
 
 @numpy_names

@@ -58,6 +58,16 @@ def refuse_overlap(out: Any, inputs: Sequence[Any]) -> None:
                            "location. Please clone() the tensor before performing the operation.")
 
 
+def repeated_zero(like: Any, shape: tuple[int, ...]) -> Any:
+    """The same for a kernel that copies them: an array of one zero, repeated, which takes no memory and no time to write."""
+    if isinstance(like, TensorBase):
+        return like.new_zeros(shape)  # type: ignore[attr-defined]
+    return ndarray(shape, like.dtype, _ZERO_BYTES, strides=(0,) * len(shape))
+
+
+_ZERO_BYTES = bytes(16)  # of the widest dtype
+
+
 # ---- broadcasting: expand and sum_to are each other's derivatives -------------------------------------------------------------
 
 

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from mytorch.backends.native import (
     activations,
+    arrange,
     attention,
     bfloat16,
     choose,
     conv,
     copy,
     draws,
+    extremes,
     functions,
+    gate,
     losses,
     matmul,
     norm,
@@ -28,6 +31,8 @@ from mytorch.backends.native import (
     pointwise,
     pool,
     recurrent,
+    scan,
+    scatter,
     softmax,
     sums,
 )
@@ -40,8 +45,8 @@ if TYPE_CHECKING:
 __mytorch__ = True
 
 overrides: dict[str, Callable[..., Any]] = {}
-for _family in (activations, attention, bfloat16, choose, conv, copy, draws, functions, losses, matmul, norm, optim, order, pointwise, pool,
-                recurrent, softmax, sums):
+for _family in (activations, arrange, attention, bfloat16, choose, conv, copy, draws, extremes, functions, gate, losses, matmul, norm, optim,
+                order, pointwise, pool, recurrent, scan, scatter, softmax, sums):
     overrides.update(_family.overrides)
 for _name, _stay_wide in bfloat16.WIDENED.items():
     if _name in overrides:

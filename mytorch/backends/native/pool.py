@@ -1,4 +1,6 @@
-"""Pooling over windows of one or two dimensions: csrc/kernels/pool.cpp, and sums.cpp where one window is the whole image."""
+"""Pooling over windows of one or two dimensions: csrc/kernels/pool.cpp, and sums.cpp where one window is the whole
+image, or where few of them lie side by side.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense,
 __mytorch__ = True
 
 _PLACE = np.dtype(np.uint8)
+_FEW = 16  # windows in a row: from here on a vector of windows pays
+_LONG = 1024  # numbers in a row that blocks have
 
 Ints = tuple[int, ...]
 
@@ -60,6 +64,8 @@ def avg_pool(x: Array, *, kernel_size: Ints, stride: Ints, padding: Ints, out: I
     if not _answers(x, x.size, kernel_size):
         return NotImplemented
     y = empty(x.shape[:2] + out, x.dtype)
+    if override is None and y.size and _blocks(x.shape[2:], kernel_size, stride, padding, out):
+        return K.block_means(dense(x), y, y.size // out[-1], math.prod(kernel_size[:-1]), out[-1], kernel_size[-1])
     return K.avg_pool(dense(x), y, *_sizes(kernel_size, stride, padding, (1,) * len(out)), include_pad, override or 0)
 
 
@@ -70,7 +76,15 @@ def avg_pool_grad(g: Array, *, size: Ints, kernel_size: Ints, stride: Ints, padd
         return K.repeat(dense(g), dx, math.prod(size)) if _spreads(g, dx.size, kernel_size) else NotImplemented
     if not _answers(g, dx.size, kernel_size):
         return NotImplemented
+    if override is None and g.size and _blocks(size, kernel_size, stride, padding, g.shape[2:]):
+        return K.block_spread(dense(g), dx, g.size // g.shape[-1], math.prod(kernel_size[:-1]), g.shape[-1], kernel_size[-1])
     return K.avg_pool_grad(dense(g), dx, *_sizes(kernel_size, stride, padding, (1,) * len(size)), include_pad, override or 0)
+
+
+def _blocks(size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, out: Ints) -> bool:
+    """Whether windows lie side by side, cover all, and are fewer in a row than a vector has numbers."""
+    return (stride == kernel_size and 0 < out[-1] < _FEW and size[-1] <= _LONG and not any(padding)
+            and all(n == k * o for n, k, o in zip(size, kernel_size, out)))
 
 
 def _spreads(x: Array, image: int, kernel_size: Ints) -> bool:
