@@ -14,7 +14,7 @@ from mytorch.ops.layout import row_major
 
 __mytorch__ = True
 
-_FEW = 4096  # products; below, NumPy adds them up in less time than it takes to arrange matrices
+_FEW = 32768  # products; below, NumPy adds them up in less time than it takes to arrange matrices
 
 
 def contract(*operands: Any, terms: tuple[str, ...], result: str) -> Any:
@@ -74,7 +74,7 @@ def _matrices(x: Any, term: str, both: str, rows: str, columns: str) -> Any:
     x = x.transpose([term.index(letter) for letter in order])
     first = len(both) + len(columns if turned else rows)
     ends = (len(both), first, len(order))
-    shape = [int(np.prod(x.shape[begin:end])) for begin, end in zip((0, *ends[:2]), ends, strict=True)]
+    shape = [math.prod(x.shape[begin:end]) for begin, end in zip((0, *ends[:2]), ends, strict=True)]
     shape = shape if both else shape[1:]
     try:
         y = np.reshape(x, shape, copy=False)
