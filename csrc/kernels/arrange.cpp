@@ -6,8 +6,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;
-
 template <class T> void fill(int64_t n, T value, T *to) {
     for (int64_t i = 0; i < n; ++i) {
         to[i] = value;

@@ -95,6 +95,8 @@ template <class Body> void parallel(int64_t count, const Body &body) {
     }
 }
 
+constexpr int64_t GRAIN = 1 << 14;  // numbers that one task works on, where a number takes little time
+
 // Run body(begin, end) over [0, count) in pieces of `grain`.
 template <class Body> void parallel_ranges(int64_t count, int64_t grain, const Body &body) {
     parallel((count + grain - 1) / grain, [&](int64_t i) {

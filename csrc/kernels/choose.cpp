@@ -6,8 +6,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;  // numbers that one task works on
-
 // ---- rows of a table -----------------------------------------------------------------------------------------------------------
 
 template <class I> bool all_below(const mytorch_array &index, int64_t rows) {

@@ -90,7 +90,6 @@ template <class T> int copy_typed(const mytorch_array &x, const mytorch_array &y
     if (row < 0 || (sizeof(T) == sizeof(uint16_t) && !in_rows)) {
         return 0;
     }
-    constexpr int64_t GRAIN = 1 << 14;
     const int64_t length = walk.shape[inner], rows = walk.shape[row], step_x = walk.step_x[row], step_y = walk.step_y[row];
     const int64_t share = least(rows, greatest<int64_t>(in_rows ? 1 : 64, GRAIN / length));  // rows of a task
     const int64_t parts = (rows + share - 1) / share, others = count_of(x) / length / rows;
@@ -136,7 +135,6 @@ template <class T> int put_typed(const mytorch_array &x, const mytorch_array &y,
     const int64_t length = count / outer, longer = all / outer;
     const T *from = static_cast<const T *>(x.data);
     T *to = static_cast<T *>(y.data) + begin;
-    constexpr int64_t GRAIN = 1 << 14;
     const int64_t piece = greatest<int64_t>(1, least(length, GRAIN)), pieces = (length + piece - 1) / piece;
     parallel_ranges(outer * pieces, greatest<int64_t>(1, GRAIN / piece), [&](int64_t first, int64_t end) {
         for (int64_t i = first; i < end; ++i) {

@@ -194,7 +194,6 @@ int bernoulli(const mytorch_argument *x) {
 
 // x times scale where the mask is true, times 0 elsewhere: NaN and infinities stay seen.
 template <class T> int dropout_as(const mytorch_argument *x) {
-    constexpr int64_t GRAIN = 1 << 14;
     constexpr int W = WIDTH<T>;
     typedef uint8_t Bytes __attribute__((vector_size(W)));
     const mytorch_array &mask = x[1].array, &y = x[3].array;
@@ -332,8 +331,7 @@ template <class T> MYTORCH_INLINE void sine_and_cosine(Vec<T> x, Vec<T> &sine, V
 // times std plus mean.
 template <class T> void box_muller(T *x, int64_t count, T mean, T std) {
     constexpr int W = WIDTH<T>, HALF = 8, BLOCKS = 8;  // blocks at a time: their halves are sorted apart, into whole vectors
-    constexpr int64_t GRAIN = 1 << 13;
-    parallel_ranges(count, GRAIN, [&](int64_t begin, int64_t end) {
+    parallel_ranges(count, GRAIN / 2, [&](int64_t begin, int64_t end) {
         const bool standard = mean == T(0) && std == T(1);
         for (int64_t i = begin; i < end; i += BLOCKS * 2 * HALF) {
             alignas(64) T u[BLOCKS * HALF] = {}, v[BLOCKS * HALF] = {};

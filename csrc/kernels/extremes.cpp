@@ -6,7 +6,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;
 constexpr int64_t WIDE = 1024;  // columns of a task
 
 // Whether v comes before `best`, of numbers or of vectors of them.

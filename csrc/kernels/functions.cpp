@@ -51,33 +51,6 @@ struct ReciprocalRootGrad {
     template <class T> static Vec<T> at(Vec<T> g, Vec<T> y) { return g * (y * y * y) * T(-0.5); }
 };
 
-// In float32, and in bfloat16 through it.
-template <class F> int single(const mytorch_argument *x) {
-    const auto f = [](auto... v) { return F::at(v...); };
-    return holds<float>(x[0].array)      ? each<float>(f, x[1].array, x[0].array)
-           : holds<bfloat16>(x[0].array) ? each<bfloat16>(f, x[1].array, x[0].array) : 0;
-}
-
-template <class F> int single_grad(const mytorch_argument *x) {
-    const auto f = [](auto... v) { return F::at(v...); };
-    return holds<float>(x[0].array)      ? each<float>(f, x[2].array, x[0].array, x[1].array)
-           : holds<bfloat16>(x[0].array) ? each<bfloat16>(f, x[2].array, x[0].array, x[1].array) : 0;
-}
-
-template <class F> int unary(const mytorch_argument *x) {
-    return by_type(x[0].array, [&](auto *type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        return each<T>([](Vec<T> v) { return F::template at<Number<T>>(v); }, x[1].array, x[0].array);
-    });
-}
-
-template <class F> int grad(const mytorch_argument *x) {
-    return by_type(x[0].array, [&](auto *type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        return each<T>([](Vec<T> g, Vec<T> v) { return F::template at<Number<T>>(g, v); }, x[2].array, x[0].array, x[1].array);
-    });
-}
-
 // ---- powers --------------------------------------------------------------------------------------------------------------------
 
 // body(f) with f(x) = x^exponent for the exponents that are a few multiplications, a division or a root; 0 for others.
@@ -152,14 +125,14 @@ extern const mytorch_kernel function_kernels[] = {
     {"sin_grad", "rrw", single_grad<SineGrad>},
     {"cos_grad", "rrw", single_grad<CosineGrad>},
     {"erf_grad", "rrw", single_grad<ErrorFunctionGrad>},
-    {"log1p_grad", "rrw", grad<Log1pGrad>},
-    {"abs_grad", "rrw", grad<AbsoluteGrad>},
-    {"sqrt_grad", "rrw", grad<RootGrad>},
-    {"reciprocal_grad", "rrw", grad<ReciprocalGrad>},
-    {"rsqrt_grad", "rrw", grad<ReciprocalRootGrad>},
+    {"log1p_grad", "rrw", unary_grad<Log1pGrad>},
+    {"abs_grad", "rrw", unary_grad<AbsoluteGrad>},
+    {"sqrt_grad", "rrw", unary_grad<RootGrad>},
+    {"reciprocal_grad", "rrw", unary_grad<ReciprocalGrad>},
+    {"rsqrt_grad", "rrw", unary_grad<ReciprocalRootGrad>},
     {"power", "rfw", power},
     {"power_grad", "rrfw", power_grad},
-    {"logaddexp", "rrw", grad<LogAddExp>},
+    {"logaddexp", "rrw", unary_grad<LogAddExp>},
     {"logaddexp_grad", "rrrw", logaddexp_grad},
     {"addcmul", "rrrfw", added<false>},
     {"addcdiv", "rrrfw", added<true>},

@@ -6,8 +6,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;
-
 // body(row, begin, end) over rows of n numbers, of which a task takes several, or a piece of one.
 template <class Body> void over_rows(int64_t rows, int64_t n, const Body &body) {
     const int64_t piece = least(n, GRAIN), pieces = (n + piece - 1) / piece;

@@ -8,8 +8,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;  // elements that one task works on
-
 template <class T> double inverse_root(T var, double eps) { return 1.0 / std::sqrt(static_cast<double>(var) + eps); }
 
 // A parameter of n numbers, or None, which stands for a number.

@@ -7,8 +7,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;  // elements that one task works on
-
 template <class T> int64_t count_if_alike(const mytorch_argument *x, int arrays) {
     bool alike = true;
     for (int k = 0; k < arrays; ++k) {

@@ -9,7 +9,7 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 13;  // numbers that one task works on
+constexpr int64_t SORTED_GRAIN = GRAIN / 2;
 
 template <class T> using Number = typename Vectors<T>::Scalar;
 
@@ -108,7 +108,7 @@ struct Rows {
         length = x.shape[x.ndim - 1];
         count = length > 0 ? count_of(x) / length : 0;
     }
-    int64_t grain() const { return greatest<int64_t>(1, GRAIN / greatest<int64_t>(1, length)); }
+    int64_t grain() const { return greatest<int64_t>(1, SORTED_GRAIN / greatest<int64_t>(1, length)); }
 };
 
 // x, values, indices, descending: along the last dimension

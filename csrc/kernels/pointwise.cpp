@@ -1,12 +1,10 @@
 // Pointwise functions: of one contiguous array, of two that broadcast, and of an array and a number.
-#include "bfloat16.h"
+#include "each.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {
 
 namespace {
-
-constexpr int64_t GRAIN = 1 << 14;  // elements that one task works on
 
 // ---- functions of one number ---------------------------------------------------------------------------------------------------
 
@@ -128,20 +126,6 @@ struct SiluGrad {
 };
 
 // ---- walking arrays ------------------------------------------------------------------------------------------------------------
-
-template <class T, class F> int map_one(const mytorch_array &x, const mytorch_array &y) {
-    require(same_shape(x, y), "x and y have one shape");
-    const T *from = elements<T>(x);
-    T *to = elements<T>(y);
-    parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, to + begin, [](Vec<T> v) { return F::template at<Number<T>>(v); }, from + begin);
-    });
-    return 1;
-}
-
-template <class F> int unary(const mytorch_argument *x) {
-    return by_type(x[0].array, [&](auto *type) { return map_one<std::remove_pointer_t<decltype(type)>, F>(x[0].array, x[1].array); });
-}
 
 // Two arrays that broadcast, as few dimensions as say the same. steps are in elements, 0 where an array is repeated.
 struct Walk {
@@ -279,57 +263,13 @@ template <class F> int mixed(const mytorch_argument *x) {
 }
 
 // The same with a number for b (or for a, with the operands exchanged).
-template <class T, class F, bool FIRST> int map_number(const mytorch_array &x, double number, const mytorch_array &y) {
-    require(same_shape(x, y), "x and y have one shape");
-    const T *from = elements<T>(x);
-    T *to = elements<T>(y);
-    using N = Number<T>;
-    const Vec<T> constant = all(static_cast<N>(number));
-    parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, to + begin,
-            [&](Vec<T> v) { return FIRST ? F::template at<N>(constant, v) : F::template at<N>(v, constant); }, from + begin);
-    });
-    return 1;
-}
-
 template <class F, bool FIRST = false> int with_number(const mytorch_argument *x) {
     return by_type(x[0].array, [&](auto *type) {
-        return map_number<std::remove_pointer_t<decltype(type)>, F, FIRST>(x[0].array, x[1].number, x[2].array);
+        using T = std::remove_pointer_t<decltype(type)>;
+        using N = Number<T>;
+        const Vec<T> number = all(static_cast<N>(x[1].number));
+        return each<T>([&](Vec<T> v) { return FIRST ? F::template at<N>(number, v) : F::template at<N>(v, number); }, x[2].array, x[0].array);
     });
-}
-
-// ---- gelu, by which of its two definitions -------------------------------------------------------------------------------------
-
-template <class T> int gelu_typed(const mytorch_array &x, const mytorch_array &y) {
-    require(same_shape(x, y), "x and y have one shape");
-    const T *from = elements<T>(x);
-    T *to = elements<T>(y);
-    parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, to + begin, [](VecF v) { return Gelu::at(v); }, from + begin);
-    });
-    return 1;
-}
-
-int gelu(const mytorch_argument *x) {
-    return holds<float>(x[0].array)      ? gelu_typed<float>(x[0].array, x[1].array)
-           : holds<bfloat16>(x[0].array) ? gelu_typed<bfloat16>(x[0].array, x[1].array) : 0;
-}
-
-template <class T> int gelu_grad_typed(const mytorch_array &g, const mytorch_array &x, const mytorch_array &y) {
-    require(same_shape(x, y) && same_shape(g, y), "g, x and y have one shape");
-    const T *slope = elements<T>(g), *from = elements<T>(x);
-    T *to = elements<T>(y);
-    parallel_ranges(count_of(y), GRAIN, [&](int64_t begin, int64_t end) {
-        map(end - begin, to + begin, [](VecF a, VecF b) { return GeluGrad::at(a, b); }, slope + begin, from + begin);
-    });
-    return 1;
-}
-
-int gelu_grad(const mytorch_argument *x) {
-    const mytorch_array &g = x[0].array, &from = x[1].array, &y = x[2].array;
-    return g.type != from.type        ? 0
-           : holds<float>(from)       ? gelu_grad_typed<float>(g, from, y)
-           : holds<bfloat16>(from)    ? gelu_grad_typed<bfloat16>(g, from, y) : 0;
 }
 
 // ---- x where a mask is true, else zero -------------------------------------------------------------------------------------------
@@ -372,7 +312,7 @@ extern const mytorch_kernel pointwise_kernels[] = {
     {"neg", "rw", unary<Negative>},
     {"abs", "rw", unary<Absolute>},
     {"sqrt", "rw", unary<Sqrt>},
-    {"gelu", "rw", gelu},
+    {"gelu", "rw", single<Gelu>},
     {"gelu_tanh", "rw", unary<GeluTanh>},
     {"add", "rrw", mixed<Add>},
     {"sub", "rrw", mixed<Subtract>},
@@ -384,7 +324,7 @@ extern const mytorch_kernel pointwise_kernels[] = {
     {"tanh_grad", "rrw", binary<TanhGrad>},
     {"sigmoid_grad", "rrw", binary<SigmoidGrad>},
     {"silu_grad", "rrw", binary<SiluGrad>},
-    {"gelu_grad", "rrw", gelu_grad},
+    {"gelu_grad", "rrw", single_grad<GeluGrad>},
     {"gelu_tanh_grad", "rrw", binary<GeluTanhGrad>},
     {"add_number", "rfw", with_number<Add>},
     {"sub_number", "rfw", with_number<Subtract>},

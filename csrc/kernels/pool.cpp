@@ -11,8 +11,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;  // elements that one task works on
-
 struct Axis {
     int64_t size, out, kernel, stride, padding, dilation;
 

@@ -7,8 +7,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;
-
 // SIDE rows of n numbers along memory: sums that do not wait for each other.
 template <class T, int SIDE> MYTORCH_INLINE void scan_rows(int64_t n, const T *x, T *y, int64_t first, int64_t step) {
     double sum[SIDE];

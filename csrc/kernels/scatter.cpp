@@ -9,8 +9,6 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 14;  // numbers that one task works on
-
 bool all_within(const int64_t *at, int64_t count, int64_t lowest, int64_t end) {
     constexpr int W = WIDTH<int64_t>;
     VecL outside{};

@@ -6,7 +6,7 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-constexpr int64_t GRAIN = 1 << 13;  // numbers that one task works on
+constexpr int64_t POWERS_GRAIN = GRAIN / 2;
 
 template <class T, int BYTES = REGISTER_BYTES> MYTORCH_INLINE T largest_of(const T *from) {
     if constexpr (BYTES == sizeof(T)) {
@@ -186,7 +186,7 @@ template <class T, class Body> void each_line(int64_t outer, int64_t size, int64
     }
     if (inner == 1) {
         const Along<T> line(size);
-        parallel_ranges(outer, greatest<int64_t>(1, GRAIN / size), [&](int64_t begin, int64_t end) {
+        parallel_ranges(outer, greatest<int64_t>(1, POWERS_GRAIN / size), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 body(line, i * size, i);
             }
@@ -195,7 +195,7 @@ template <class T, class Body> void each_line(int64_t outer, int64_t size, int64
     }
     constexpr int W = WIDTH<T>;
     const int64_t pieces = (inner + W - 1) / W;
-    parallel_ranges(outer * pieces, greatest<int64_t>(1, GRAIN / (size * W)), [&](int64_t begin, int64_t end) {
+    parallel_ranges(outer * pieces, greatest<int64_t>(1, POWERS_GRAIN / (size * W)), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const int64_t row = i / pieces;
             const int64_t column = i % pieces * W;
@@ -295,7 +295,7 @@ int cross_entropy_typed(const mytorch_array &x, const mytorch_array &target, int
     Scratch<T> each(reduction == EACH ? 1 : rows);
     T *losses = reduction == EACH ? result : each;
     const Along<T> line(classes);
-    parallel_ranges(rows, greatest<int64_t>(1, GRAIN / classes), [&](int64_t begin, int64_t end) {
+    parallel_ranges(rows, greatest<int64_t>(1, POWERS_GRAIN / classes), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const T *row = from + i * classes;
             const Vec<T> top = largest_in(line, row);
@@ -336,7 +336,7 @@ int cross_entropy_grad_typed(const mytorch_array &g, const mytorch_array &p, con
     const T *from = elements<T>(p);
     T *to = elements<T>(dx);
     const Along<T> line(classes);
-    parallel_ranges(rows, greatest<int64_t>(1, GRAIN / classes), [&](int64_t begin, int64_t end) {
+    parallel_ranges(rows, greatest<int64_t>(1, POWERS_GRAIN / classes), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const bool counts = targets.at[i] != ignored;
             const T given = reduction == EACH ? slopes[i] : reduction == MEAN ? slopes[0] / static_cast<T>(counted) : slopes[0];
