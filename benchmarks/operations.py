@@ -106,6 +106,16 @@ def layer_norm(torch: Any, x: Any, weight: Any, bias: Any) -> Any:
     return torch.nn.functional.layer_norm(x, weight.shape, weight, bias)
 
 
+def squares(torch: Any, x: Any, target: Any) -> Any:
+    """The mean squared error."""
+    return torch.nn.functional.mse_loss(x, target)
+
+
+def picked(torch: Any, x: Any) -> Any:
+    """One number per row and column of `gather`."""
+    return x.gather(1, torch.arange(x.numel()).view(x.shape) * 7 % x.shape[1])
+
+
 ATTENTION = (16, 4, 128, 32)
 OPERATIONS = {
     "gemm-64": row("matmul 64", lambda torch, a, b: a @ b, (64, 64), (64, 64), product=products(64)),
@@ -136,6 +146,16 @@ OPERATIONS = {
     "attention": row("causal attention 16 x 4 x 128 x 32, gradients", causal, ATTENTION, ATTENTION, ATTENTION, backward=True,
                      product=4.0 * 16 * 4 * 32 * 128 * 129 / 2),
     "gelu": row("gelu 2048 x 512, gradients", lambda torch, x: torch.nn.functional.gelu(x), (2048, 512), backward=True),
+    "relu6": row("relu6, 1 M numbers, gradients", lambda torch, x: torch.nn.functional.relu6(x), (1024, 1024), backward=True),
+    "elu": row("elu, 1 M numbers, gradients", lambda torch, x: torch.nn.functional.elu(x), (1024, 1024), backward=True),
+    "erf": row("erf, 1 M numbers, gradients", lambda torch, x: torch.erf(x), (1024, 1024), backward=True),
+    "cube": row("x ** 3, 1 M numbers, gradients", lambda torch, x: x**3, (1024, 1024), backward=True),
+    "mse-loss": row("mse_loss, 1 M numbers, gradients", squares, (1024, 1024), (1024, 1024), backward=True),
+    "gather": row("gather, 1 M numbers, gradients", picked, (1024, 1024), backward=True),
+    "cumsum": row("cumsum, 1 M numbers, gradients", lambda torch, x: x.cumsum(1), (1024, 1024), backward=True),
+    "amax": row("amax over dim 1 of 1024 x 1024, gradients", lambda torch, x: x.amax(1), (1024, 1024), backward=True),
+    "einsum": row("einsum bij,bkj->bik of 64 x 64 x 256, gradients", lambda torch, a, b: torch.einsum("bij,bkj->bik", a, b),
+                  (64, 64, 256), (64, 64, 256), backward=True, product=2.0 * 64 * 64 * 64 * 256),
     "chain": row("x * sigmoid(x) + tanh(x), 262,144 numbers, gradients", lambda torch, x: x * torch.sigmoid(x) + torch.tanh(x),
                  (512, 512), backward=True),
     "add": row("add, 1 M numbers", lambda torch, a, b: a + b, (1024, 1024), (1024, 1024)),
