@@ -53,6 +53,7 @@ def test_what_gates_decline():
         declines("lerp_forward", x, x, x)
         declines("lerp_forward", x, x.astype(np.float64), 0.5)
         declines("lerp_forward", 1.0, x, 0.5)
+        declines("lerp_forward", x.T, x.T, 0.5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -29,13 +29,15 @@ def glu_grad(g: Array, x: Array, *, dim: int) -> Any:
 
 
 def lerp_forward(a: Any, b: Any, w: Any) -> Any:
-    """Arrays of one shape mixed by a number."""
+    """Arrays of one shape mixed by a number; row-major ones: of others the result has their order, as in torch."""
     if (type(w) is not float and type(w) is not int) or not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
         return NotImplemented
     kind = a.dtype
     if (kind is not FLOAT32 and kind is not FLOAT64) or b.dtype is not kind or a.shape != b.shape:
         return NotImplemented
-    return K.lerp(dense(a), dense(b), w, empty(a.shape, kind)) if K.worth(a.size, 1) else NotImplemented
+    if not a.flags.c_contiguous or not b.flags.c_contiguous or not K.worth(a.size, 1):
+        return NotImplemented
+    return K.lerp(a, b, w, empty(a.shape, kind))
 
 
 overrides = {"glu_forward": glu_forward, "glu_grad": glu_grad, "lerp_forward": lerp_forward}
