@@ -363,6 +363,8 @@ log2 = unary("log2", np.log2, lambda g, x: g / (x * math.log(2)), "Logarithm to 
 log10 = unary("log10", np.log10, lambda g, x: g / (x * math.log(10)), "Logarithm to base 10. Derivative: g / (x log 10).", rule="float")
 log1p = unary("log1p", np.log1p, slope_of_input("log1p_grad", lambda g, x: g / (x + 1)), "log(1 + x), exact near 0. Derivative: g / (1 + x).",
               rule="float")
+
+
 @kernel
 def logaddexp_grad(g: Any, a: Any, b: Any) -> Any:
     """g e^a / (e^a + e^b)."""
@@ -370,7 +372,7 @@ def logaddexp_grad(g: Any, a: Any, b: Any) -> Any:
 
 
 def _logaddexp_formula(g: Any, a: Any, b: Any) -> Any:
-    return logaddexp_grad(g, a, b) if type(g) is ndarray and g.size >= MANY and type(a) is ndarray else g / (exp(b - a) + 1)
+    return (logaddexp_grad if type(g) is ndarray and g.size >= MANY and type(a) is ndarray else logaddexp_grad.reference)(g, a, b)
 
 
 logaddexp = binary("logaddexp", np.logaddexp, _logaddexp_formula, lambda g, a, b: _logaddexp_formula(g, b, a), rule="float",

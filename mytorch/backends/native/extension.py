@@ -73,6 +73,14 @@ def known(kind: np.dtype[Any]) -> bool:
     return kind is FLOAT32 or kind is FLOAT64 or kind.kind == "V"
 
 
+def alike(a: Array, b: Array) -> bool:
+    """Whether two arrays have one shape and one dtype that is known, and are row-major without gaps."""
+    kind = a.dtype
+    if (b.dtype is not kind and b.dtype != kind) or not known(kind) or a.shape != b.shape:
+        return False
+    return a.flags.c_contiguous and b.flags.c_contiguous
+
+
 def dense(x: Array) -> Array:
     """x itself if it is row-major without gaps, otherwise a copy that is."""
     return x if x.flags.c_contiguous else np.ascontiguousarray(x)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty, known
+from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, alike, empty, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,18 +32,10 @@ def _unary(kernel: str, at_least: int = _SMALLEST, wide: bool = True) -> Callabl
     return override
 
 
-def _alike(g: Array, v: Array, at_least: int) -> bool:
-    """Whether a kernel takes both: of one shape and one type that it knows, row-major, large enough."""
-    kind = g.dtype
-    if (v.dtype is not kind and v.dtype != kind) or not known(kind) or g.shape != v.shape:
-        return False
-    return K.worth(g.size, at_least) and g.flags.c_contiguous and v.flags.c_contiguous
-
-
 def _gradient(kernel: str, wide: bool = True) -> Callable[[Array, Array], Any]:
     """The override of g times a slope, from the input or from the output v."""
     def override(g: Array, v: Array) -> Any:
-        if not _alike(g, v, _SMALLEST) or (g.dtype is FLOAT64 and not wide):
+        if not (K.worth(g.size, _SMALLEST) and alike(g, v)) or (g.dtype is FLOAT64 and not wide):
             return NotImplemented
         return getattr(K, kernel)(g, v, empty(g.shape, g.dtype))
 
@@ -59,21 +51,21 @@ def power(x: Array, *, exponent: float) -> Any:
 
 def power_grad(g: Array, x: Array, *, exponent: float) -> Any:
     """g times the slope of such a power."""
-    if exponent not in _EXPONENTS or not _alike(g, x, _SMALLEST):
+    if exponent not in _EXPONENTS or not (K.worth(g.size, _SMALLEST) and alike(g, x)):
         return NotImplemented
     return K.power_grad(g, x, exponent, empty(g.shape, g.dtype))
 
 
 def logaddexp(a: Any, b: Any) -> Any:
     """log(e^a + e^b) of two arrays of one shape."""
-    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray) or not _alike(a, b, 1):
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray) or not alike(a, b):
         return NotImplemented
     return K.logaddexp(a, b, empty(a.shape, a.dtype))
 
 
 def logaddexp_grad(g: Array, a: Array, b: Array) -> Any:
     """g times the slope of a in log(e^a + e^b)."""
-    if not _alike(a, b, 1) or g.dtype != a.dtype or g.shape != a.shape or not g.flags.c_contiguous:
+    if not alike(a, b) or not alike(g, a):
         return NotImplemented
     return K.logaddexp_grad(g, a, b, empty(g.shape, g.dtype))
 
@@ -81,7 +73,7 @@ def logaddexp_grad(g: Array, a: Array, b: Array) -> Any:
 def _added(kernel: str) -> Callable[..., Any]:
     """The override of x + value * (a * b, or a / b)."""
     def override(x: Array, a: Array, b: Array, *, value: float) -> Any:
-        if not _alike(x, a, _SMALLEST) or not _alike(a, b, _SMALLEST):
+        if not (K.worth(x.size, _SMALLEST) and alike(x, a) and alike(a, b)):
             return NotImplemented
         return getattr(K, kernel)(x, a, b, value, empty(x.shape, x.dtype))
 

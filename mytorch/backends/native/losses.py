@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, dense, empty
+from mytorch.backends.native.extension import Array, K, alike, dense, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __mytorch__ = True
-
-
-def _answers(x: Array, target: Array) -> bool:
-    kind = x.dtype
-    if kind is not FLOAT32 and kind is not FLOAT64 and kind.kind != "V":
-        return False
-    return (target.dtype is kind or target.dtype == kind) and x.shape == target.shape and x.flags.c_contiguous and target.flags.c_contiguous
 
 
 def _values(kernel: str, edge: str | None = None) -> Callable[..., Any]:
@@ -30,7 +23,7 @@ def _values(kernel: str, edge: str | None = None) -> Callable[..., Any]:
     each, total = kernel, f"{kernel}_sum"
 
     def override(x: Array, target: Array, *, reduction: str, **meta: float) -> Any:
-        if not _answers(x, target):
+        if not alike(x, target):
             return NotImplemented
         at = 0.0 if edge is None else meta[edge]
         if reduction == "none":
@@ -45,7 +38,7 @@ def _values(kernel: str, edge: str | None = None) -> Callable[..., Any]:
 def _gradient(kernel: str) -> Callable[..., Any]:
     """The override of the gradient of x; g is one number, or one for each element."""
     def override(g: Array, x: Array, target: Array, reduction: str, edge: float = 0.0) -> Any:
-        if not _answers(x, target) or (g.dtype is not x.dtype and g.dtype != x.dtype) or g.shape != (x.shape if reduction == "none" else ()):
+        if not alike(x, target) or (g.dtype is not x.dtype and g.dtype != x.dtype) or g.shape != (x.shape if reduction == "none" else ()):
             return NotImplemented
         divisor = x.size if reduction == "mean" and x.size else 1.0
         return getattr(K, kernel)(dense(g), x, target, edge, empty(x.shape, x.dtype), divisor)
@@ -60,7 +53,7 @@ def bce_logits(x: Array, target: Array, pos_weight: Array | None, *, reduction: 
     """Binary cross entropy of logits."""
     if pos_weight is None:
         return _bce_logits(x, target, reduction=reduction)
-    if not _answers(x, target) or not x.size or pos_weight.dtype != x.dtype:
+    if not alike(x, target) or not x.size or pos_weight.dtype != x.dtype:
         return NotImplemented
     if reduction == "none":
         return K.bce_weighted_logits_loss(x, target, _repeated(pos_weight, x.shape), empty(x.shape, x.dtype), 0.0)
@@ -70,7 +63,7 @@ def bce_logits(x: Array, target: Array, pos_weight: Array | None, *, reduction: 
 
 def bce_weighted_logits_grad(g: Array, x: Array, target: Array, reduction: str, pos_weight: Array) -> Any:
     """Its gradient of x, with weights."""
-    if not _answers(x, target) or {pos_weight.dtype, g.dtype} != {x.dtype} or g.shape != (x.shape if reduction == "none" else ()):
+    if not alike(x, target) or {pos_weight.dtype, g.dtype} != {x.dtype} or g.shape != (x.shape if reduction == "none" else ()):
         return NotImplemented
     divisor = x.size if reduction == "mean" and x.size else 1.0
     return K.bce_weighted_logits_loss_grad(dense(g), x, target, _repeated(pos_weight, x.shape), empty(x.shape, x.dtype), divisor)
@@ -81,6 +74,7 @@ def _repeated(x: Array, shape: tuple[int, ...]) -> Array:
     repeated = np.broadcast_to(x, shape)
     y = K.copy(repeated, empty(shape, x.dtype))
     return dense(repeated) if y is NotImplemented else y
+
 
 overrides: dict[str, Callable[..., Any]] = {
     "mse_loss": _values("mse_loss"), "l1_loss": _values("l1_loss"), "smooth_l1_loss": _values("smooth_l1_loss", "beta"),

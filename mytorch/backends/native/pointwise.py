@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mytorch.backends.native.extension import BFLOAT16, FLOAT32, FLOAT64, Array, K, dense, empty, known
+from mytorch.backends.native.extension import BFLOAT16, FLOAT32, FLOAT64, Array, K, alike, dense, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,12 +80,7 @@ _BOTH = {FLOAT32, BFLOAT16}
 def _gradient(name: str) -> Callable[[Array, Array], Any]:
     """The override of g times a slope: two arrays of one shape, of any size, since NumPy makes several passes."""
     def override(g: Array, x: Array) -> Any:
-        kind = g.dtype
-        if (x.dtype is not kind and x.dtype != kind) or not known(kind) or g.shape != x.shape:
-            return NotImplemented
-        if not g.flags.c_contiguous or not x.flags.c_contiguous:
-            return NotImplemented
-        return getattr(K, name)(g, x, empty(g.shape, g.dtype))
+        return getattr(K, name)(g, x, empty(g.shape, g.dtype)) if alike(g, x) else NotImplemented
 
     return override
 
