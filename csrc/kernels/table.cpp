@@ -1,46 +1,60 @@
-// All kernels of this instruction set. A family is a list ended by a null name; a new file adds a line here.
+// All kernels of this instruction set. A family is a list ended by a null name; a new file adds two lines here.
 #include "array.h"
 
 namespace mytorch {
+
+// Families that the matrix unit does not change are AVX-512's in its build, too: CMakeLists.txt compiles them once.
+#if defined(__AMX_BF16__)
+namespace avx512 {
+#else
 namespace MYTORCH_ISA {
+#endif
 
 extern const mytorch_kernel activation_kernels[];
 extern const mytorch_kernel arrange_kernels[];
-extern const mytorch_kernel bfloat16_kernels[];
-extern const mytorch_kernel softmax_kernels[];
 extern const mytorch_kernel choose_kernels[];
-extern const mytorch_kernel attention_kernels[];
-extern const mytorch_kernel attention_grad_kernels[];
-extern const mytorch_kernel conv_kernels[];
-extern const mytorch_kernel conv_weight_kernels[];
 extern const mytorch_kernel copy_kernels[];
 extern const mytorch_kernel draws_kernels[];
 extern const mytorch_kernel extreme_kernels[];
 extern const mytorch_kernel function_kernels[];
 extern const mytorch_kernel gate_kernels[];
-extern const mytorch_kernel linear_kernels[];
 extern const mytorch_kernel loss_kernels[];
-extern const mytorch_kernel matmul_kernels[];
 extern const mytorch_kernel norm_kernels[];
 extern const mytorch_kernel optim_kernels[];
 extern const mytorch_kernel order_kernels[];
 extern const mytorch_kernel pointwise_kernels[];
-extern const mytorch_kernel recurrent_kernels[];
 extern const mytorch_kernel pool_kernels[];
 extern const mytorch_kernel scan_kernels[];
 extern const mytorch_kernel scatter_kernels[];
+extern const mytorch_kernel softmax_kernels[];
 extern const mytorch_kernel sum_kernels[];
 
+}  // namespace avx512 or MYTORCH_ISA
+
+namespace MYTORCH_ISA {
+
+extern const mytorch_kernel attention_kernels[];
+extern const mytorch_kernel attention_grad_kernels[];
+extern const mytorch_kernel bfloat16_kernels[];
+extern const mytorch_kernel conv_kernels[];
+extern const mytorch_kernel conv_weight_kernels[];
+extern const mytorch_kernel linear_kernels[];
+extern const mytorch_kernel matmul_kernels[];
+extern const mytorch_kernel recurrent_kernels[];
+
 namespace {
+
+#if defined(__AMX_BF16__)
+using namespace avx512;
+#endif
 
 const mytorch_kernel *const families[] = {
     activation_kernels,
     arrange_kernels,
-    bfloat16_kernels,
-    softmax_kernels,
-    choose_kernels,
     attention_kernels,
     attention_grad_kernels,
+    bfloat16_kernels,
+    choose_kernels,
     conv_kernels,
     conv_weight_kernels,
     copy_kernels,
@@ -55,10 +69,11 @@ const mytorch_kernel *const families[] = {
     optim_kernels,
     order_kernels,
     pointwise_kernels,
-    recurrent_kernels,
     pool_kernels,
+    recurrent_kernels,
     scan_kernels,
     scatter_kernels,
+    softmax_kernels,
     sum_kernels,
 };
 
