@@ -18,6 +18,7 @@ from mytorch.backends import MANY, NO_VIEW, kernels
 from mytorch.dtypes import BFLOAT16_NP
 from mytorch.engine_state import GradientEdge, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, put_grad_enabled, state
 from mytorch.grad_mode import set_grad_enabled
+from mytorch.late_product import LateProduct, taken
 from mytorch.nodes import FREED, NO_VALUE, NOTHING, AccumulateGrad, Node, Output, attach, edge_to, gradient_edge, node_of, number_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def walk(roots: list[tuple[Edge, Any]], keep_graph: bool, create_graph: bool, ta
             g = pending.pop(node, None)
             if g is None:
                 continue
+            if type(g) is LateProduct:
+                g = g.value()
             # What follows is `_visit` and `run` for the plain case, unrolled for speed.
             if type(node) is AccumulateGrad and plain and node.hooks is None:
                 if node.variable._requires_grad:  # else it was detached since
@@ -198,6 +201,10 @@ def _is_own(g: Any) -> bool:
 
 def _sum(waiting: Any, d: Any) -> Any:
     """The sum of two large float32 gradients: written over the first where only the walk knows it, which saves a third of the memory traffic."""
+    if type(waiting) is LateProduct:
+        return waiting + d
+    if type(d) is LateProduct:
+        return d + waiting
     owned = sys.getrefcount(waiting) <= _WAITING and _is_own(waiting)
     return kernels["add_to" if owned else "add"](waiting, d)
 
@@ -213,6 +220,7 @@ def _add(a: Any, b: Any) -> Any:
 
 def _hand_over(pending: dict[Any, Any], edge: Edge, d: Any) -> None:
     """Give a gradient to a parent: reduced to the shape that was broadcast, cast to its dtype, added to what it has."""
+    d = taken(d)
     parent: Any = edge
     nr = 0
     if type(edge) is Output:

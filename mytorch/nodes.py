@@ -17,6 +17,7 @@ from mytorch.backends import MANY, NO_VIEW
 from mytorch.dtypes import BFLOAT16_NP, from_numpy_dtype, legacy_name
 from mytorch.engine_state import InferenceStorage, Storage, TensorBase, as_array, as_tensor, get_grad_enabled, get_mode, get_origin, state, storage_of
 from mytorch.hooks import Hooks, RemovableHandle
+from mytorch.late_product import taken
 
 if TYPE_CHECKING:
     from mytorch.autograd_engine import Op
@@ -267,7 +268,7 @@ class BackwardFunction(Node):
             g = _conjugate(g)
         if self.op.joint is not None:
             needs = tuple(edge is not None for edge in self.edges)
-            grads = [d if need else None for d, need in zip(self.op.formulas[0](g, saved, needs), needs)]
+            grads = [taken(d) if need else None for d, need in zip(self.op.formulas[0](g, saved, needs), needs)]
         else:
             grads = [None if edge is None or (needed is not None and node_of(edge) not in needed) else formula(g, saved)
                      for edge, formula in zip(self.edges, self.op.formulas)]

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "mytorch"
 LAYERS = [
     {"backends"},
     {"_version", "torch_version", "version", "errors", "dtypes", "device", "size", "draws", "twister", "sampling", "generator", "printing"},
-    {"engine_state", "hooks", "grad_mode", "node_names"},
+    {"engine_state", "hooks", "grad_mode", "node_names", "late_product"},
     {"nodes"},
     {"backward_walk"},
     {"autograd_engine"},

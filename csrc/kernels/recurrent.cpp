@@ -419,13 +419,14 @@ template <class T, class Cell> int forward(const mytorch_argument *arguments) {
 }
 
 // gy (None: no gradient), x, h0, c0, w_ih, w_hh, previous, gates, extra, sizes, steps, reverse
-// -> dh, dc (given as the gradients of the last states), dx, dw_ih, dw_hh (each may be None), sums (gradients * size)
+// -> dh, dc (given as the gradients of the last states), dx, dw_ih, dw_hh (each may be None), sums (gradients * size),
+//    gradients of the gates (rows, gradients * size; None if not wanted)
 template <class T, class Cell> int backward(const mytorch_argument *arguments) {
     const mytorch_array &gy = arguments[0].array, &x = arguments[1].array, &h0 = arguments[2].array, &c0 = arguments[3].array,
                         &w_ih = arguments[4].array, &w_hh = arguments[5].array, &previous = arguments[6].array, &gates = arguments[7].array,
                         &extra = arguments[8].array;
     const mytorch_array &dh = arguments[12].array, &dc = arguments[13].array, &dx = arguments[14].array, &dw_ih = arguments[15].array,
-                        &dw_hh = arguments[16].array, &sums = arguments[17].array;
+                        &dw_hh = arguments[16].array, &sums = arguments[17].array, &wanted = arguments[18].array;
     require(x.ndim == 2 && h0.ndim == 2, "expected x (rows, inputs) and h0 (batch, size)");
     const int64_t rows = x.shape[0], inputs = x.shape[1], batch = h0.shape[0], size = h0.shape[1], wide = Cell::GATES * size;
     constexpr int GRADIENTS = Cell::GRADIENTS;
@@ -433,13 +434,15 @@ template <class T, class Cell> int backward(const mytorch_argument *arguments) {
     const bool several = previous.data != nullptr || arguments[10].integer != 1;
     require(has_shape(w_ih, wide, inputs) && has_shape(w_hh, wide, size) && has_shape(gates, rows, wide) && has_shape(previous, rows, size) &&
                 has_shape(extra, rows, size) && has_shape(gy, rows, size) && has_shape(dh, batch, size) && has_shape(dx, rows, inputs) &&
-                has_shape(dw_ih, wide, inputs) && has_shape(dw_hh, wide, size) && count_of(sums) == GRADIENTS * size,
+                has_shape(dw_ih, wide, inputs) && has_shape(dw_hh, wide, size) && count_of(sums) == GRADIENTS * size &&
+                has_shape(wanted, rows, GRADIENTS * size),
             "expected what the forward pass kept, and gradients shaped as what they are of");
     require((previous.data != nullptr) == (recalls && several) && (extra.data != nullptr) == recalls && has_shape(c0, batch, size) &&
                 has_shape(dc, batch, size) && (c0.data != nullptr) == (Cell::GATES == 4) && (dc.data != nullptr) == (Cell::GATES == 4),
             "expected the arrays that this cell has");
     const CheckedSteps checked(arguments[9].array, arguments[10].integer, arguments[11].integer != 0, batch, rows);
-    Scratch<T> d(rows * GRADIENTS * size);
+    Scratch<T> unwanted(wanted.data == nullptr ? rows * GRADIENTS * size : 0);
+    T *const d = wanted.data == nullptr ? static_cast<T *>(unwanted) : elements<T>(wanted);
     Scratch<T> recalled(recalls ? 1 : rows * size);
     Cell cell{};
     cell.size = size;
@@ -498,7 +501,7 @@ template <class F32, class F64> int backward_of(const mytorch_argument *x) {
 }  // namespace
 
 #define MYTORCH_FORWARD "rrRrrRRRiiwWWWwW"
-#define MYTORCH_BACKWARD "RrrRrrRrRRiiwWWWWw"
+#define MYTORCH_BACKWARD "RrrRrrRrRRiiwWWWWwW"
 
 extern const mytorch_kernel recurrent_kernels[] = {
     {"rnn_tanh", MYTORCH_FORWARD, forward_of<Rnn<float, Tanh>, Rnn<double, Tanh>>},

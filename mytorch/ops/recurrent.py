@@ -24,6 +24,7 @@ import numpy as np
 
 from mytorch.backends import kernel
 from mytorch.engine_state import as_array, as_tensor
+from mytorch.late_product import taken
 from mytorch.ops.common import Op, narrowed, widened
 from mytorch.ops.elementwise import relu, sigmoid, tanh
 from mytorch.ops.shape import cat
@@ -147,6 +148,15 @@ def rnn_layer(x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None,
 def rnn_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, hidden: Array, *,
                    batch_sizes: tuple[int, ...], reverse: bool, nonlinearity: str, needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); None where `needs` is False."""
+    dh, d = rnn_steps_grad(gy, gh, h0, w_hh, hidden, batch_sizes=batch_sizes, reverse=reverse, nonlinearity=nonlinearity)
+    dx, dw_ih, db = _input_grads(d, x, w_ih, (needs[0], needs[2], needs[4] or needs[5]))
+    dw_hh = np.matmul(d.T, _before(hidden, h0, batch_sizes, reverse)) if needs[3] else None
+    return dx, dh, dw_ih, dw_hh, db, db
+
+
+def rnn_steps_grad(gy: Array | None, gh: Array | None, h0: Array, w_hh: Array, hidden: Array, *, batch_sizes: tuple[int, ...], reverse: bool,
+                   nonlinearity: str) -> tuple[Array, Array]:
+    """Gradients of h0 and, (rows, H), of what `nonlinearity` was applied to."""
     d = 1 - np.square(hidden) if nonlinearity == "tanh" else (hidden > 0).astype(hidden.dtype)  # the slopes, then the gradients
     gy, dh, w = _incoming(gy, hidden.shape[1]), _final(gh, h0), widened(w_hh)
     for rows in reversed(_steps(batch_sizes, reverse)):
@@ -156,9 +166,7 @@ def rnn_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih
             state += gy[rows]
         step *= state
         np.matmul(step, w, out=state)
-    dx, dw_ih, db = _input_grads(d, x, w_ih, (needs[0], needs[2], needs[4] or needs[5]))
-    dw_hh = np.matmul(d.T, _before(hidden, h0, batch_sizes, reverse)) if needs[3] else None
-    return dx, dh, dw_ih, dw_hh, db, db
+    return dh, d
 
 
 # ---- GRU ----------------------------------------------------------------------------------------------------------------------
@@ -210,35 +218,44 @@ def _gru_biases(b_ih: Array | None, b_hh: Array | None, size: int) -> tuple[Arra
 def gru_layer_grad(gy: Array | None, gh: Array | None, x: Array, h0: Array, w_ih: Array, w_hh: Array, previous: Array, gates: Array,
                    q: Array, *, batch_sizes: tuple[int, ...], reverse: bool, needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); None where `needs` is False."""
+    dh, d = gru_steps_grad(gy, gh, h0, w_hh, previous, gates, q, batch_sizes=batch_sizes, reverse=reverse)
+    size = q.shape[1]
+    dx, dw_ih, db_ih = _input_grads(d[:, :3 * size], x, w_ih, (needs[0], needs[2], needs[4]))
+    recurrent = np.delete(d, np.s_[2 * size:3 * size], 1)  # of W_hh h + b_hh
+    dw_hh = np.matmul(recurrent.T, previous) if needs[3] else None
+    return dx, dh, dw_ih, dw_hh, db_ih, recurrent.sum(0) if needs[5] else None
+
+
+def gru_steps_grad(gy: Array | None, gh: Array | None, h0: Array, w_hh: Array, previous: Array, gates: Array, q: Array, *,
+                   batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Array, Array]:
+    """Gradients of h0 and, (rows, 4 H), of what goes into r, z and n, and of q: the first three are also those of the input
+    projections, and r, z and q those of the recurrent ones."""
     gates = _by_gates(gates, 3)
     r, z, n = gates
     size = q.shape[1]
-    d = np.subtract(1, gates)  # becomes the gradient of W_hh h + b_hh
-    d_n = d[1] * (1 - np.square(n))  # becomes that of W_in x + b_in
+    d = np.empty((4, *q.shape), q.dtype)  # of r, z, q and n: the slopes, then the gradients
+    d[:2] = 1 - gates[:2]
+    d[3] = d[1] * (1 - np.square(n))
     d[:2] *= gates[:2]
     d[0] *= q
     d[1] *= previous - n
     gy, dh, w = _incoming(gy, size), _final(gh, h0), _planes(w_hh, 3)
     product = np.empty((3, *dh.shape), dh.dtype)
     for rows in reversed(_steps(batch_sizes, reverse)):
-        step, step_n = d[:, rows], d_n[rows]
-        count = len(step_n)
+        step = d[:, rows]
+        d_r, d_z, d_q, d_n = step
+        count = len(d_n)
         state = dh[:count]
         if gy is not None:
             state += gy[rows]
-        step_n *= state
-        step[0] *= step_n
-        step[1] *= state
-        np.multiply(step_n, r[rows], out=step[2])
+        d_n *= state
+        d_r *= d_n
+        d_z *= state
+        np.multiply(d_n, r[rows], out=d_q)
         state *= z[rows]
-        for part in np.matmul(step, w, out=product[:, :count]):
+        for part in np.matmul(step[:3], w, out=product[:, :count]):
             state += part
-    flat = _by_rows(d)
-    dw_hh = np.matmul(flat.T, previous) if needs[3] else None
-    db_hh = flat.sum(0) if needs[5] else None
-    flat[:, 2 * size:] = d_n
-    dx, dw_ih, db_ih = _input_grads(flat, x, w_ih, (needs[0], needs[2], needs[4]))
-    return dx, dh, dw_ih, dw_hh, db_ih, db_hh
+    return dh, _by_rows(d[[0, 1, 3, 2]])
 
 
 # ---- LSTM ---------------------------------------------------------------------------------------------------------------------
@@ -284,11 +301,21 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
                     w_hr: Array | None, previous: Array, gates: Array, cells: Array, *, batch_sizes: tuple[int, ...], reverse: bool,
                     needs: Sequence[bool]) -> tuple[Any, ...]:
     """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr); None where `needs` is False."""
+    dh, dc, d, projected = lstm_steps_grad(gy, gh, gc, h0, c0, w_hh, w_hr, gates, cells, batch_sizes=batch_sizes, reverse=reverse)
+    dx, dw_ih, db = _input_grads(d, x, w_ih, (needs[0], needs[3], needs[5] or needs[6]))
+    dw_hh = np.matmul(d.T, previous) if needs[4] else None
+    dw_hr = None if projected is None else np.matmul(projected.T, _by_gates(gates, 4)[3] * np.tanh(cells))
+    return dx, dh, dc, dw_ih, dw_hh, db, db, dw_hr
+
+
+def lstm_steps_grad(gy: Array | None, gh: Array | None, gc: Array | None, h0: Array, c0: Array, w_hh: Array, w_hr: Array | None, gates: Array,
+                    cells: Array, *, batch_sizes: tuple[int, ...], reverse: bool) -> tuple[Array, Array, Array, Array | None]:
+    """Gradients of h0, c0, (rows, 4 H) of what goes into the gates, and, if there is a w_hr, of each step's h."""
     gates, tanh_c = _by_gates(gates, 4), np.tanh(cells)
     d, to_cell = _lstm_slopes(gates, tanh_c, _before(cells, c0, batch_sizes, reverse))
-    gy, dh, dc, w = _incoming(gy, previous.shape[1]), _final(gh, h0), _final(gc, c0), _planes(w_hh, 4)
+    gy, dh, dc, w = _incoming(gy, h0.shape[1]), _final(gh, h0), _final(gc, c0), _planes(w_hh, 4)
     w_project: Any = None if w_hr is None else widened(w_hr)
-    projected = None if w_hr is None else np.empty_like(previous)  # the gradient of each step's h
+    projected = None if w_hr is None else np.empty((len(cells), h0.shape[1]), cells.dtype)
     product = np.empty((4, *dh.shape), dh.dtype)
     for rows in reversed(_steps(batch_sizes, reverse)):
         step, through = d[:, rows], to_cell[rows]
@@ -306,11 +333,7 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
         step[:3] *= cell
         cell *= gates[1, rows]
         np.add.reduce(np.matmul(step, w, out=product[:, :count]), axis=0, out=state)
-    flat = _by_rows(d)
-    dx, dw_ih, db = _input_grads(flat, x, w_ih, (needs[0], needs[3], needs[5] or needs[6]))
-    dw_hh = np.matmul(flat.T, previous) if needs[4] else None
-    dw_hr = np.matmul(projected.T, gates[3] * tanh_c) if projected is not None else None
-    return dx, dh, dc, dw_ih, dw_hh, db, db, dw_hr
+    return dh, dc, _by_rows(d), projected
 
 
 def _lstm_slopes(gates: Array, tanh_c: Array, c_before: Array) -> tuple[Array, Array]:
@@ -399,7 +422,7 @@ def on_arrays(grad_kernel: Callable[..., Any], *values: Any, **meta: Any) -> Seq
     """A gradient kernel on arrays, or on Tensors where a node is called by hand without recording a graph. The last value is never None."""
     if type(values[-1]) is np.ndarray:
         return grad_kernel(*values, **meta)
-    return [as_tensor(d) for d in grad_kernel(*[as_array(v) for v in values], **meta)]
+    return [as_tensor(taken(d)) for d in grad_kernel(*[as_array(v) for v in values], **meta)]
 
 
 def _rnn_gradients(g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, hidden: Any, batch_sizes: Any, reverse: Any, nonlinearity: Any,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mytorch.backends.native.extension import FLOAT32, FLOAT64, Array, K, empty
+from mytorch.backends.rows import rows_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ def _backward(run: Callable[..., Any], gates: int, gradients: int, gy: Array | N
     dw_ih = empty(w_ih.shape, kind) if needs_w_ih else None
     dw_hh = empty(w_hh.shape, kind) if needs_w_hh else None
     sums = np.empty(gradients * h0.shape[1], kind)
-    done = run(gy, rows, *given, _sizes(batch_sizes), len(batch_sizes), reverse, dh, dc, dx, dw_ih, dw_hh, sums)
+    done = run(gy, rows, *given, _sizes(batch_sizes), len(batch_sizes), reverse, dh, dc, dx, dw_ih, dw_hh, sums, None)
     if done is NotImplemented:
         return done
     return dh, dc, None if dx is None else dx.reshape(x.shape), dw_ih, dw_hh, sums
@@ -142,6 +143,26 @@ def lstm_layer_grad(gy: Array | None, gh: Array | None, gc: Array | None, x: Arr
 # ---- cells: layers of one step, whose previous states are the first ones --------------------------------------------------------
 
 
+def _cell_backward(run: Callable[..., Any], gradients: int, g: Array | None, gc: Array | None, x: Array, h: Array, c: Array | None, w_ih: Array,
+                   w_hh: Array, kept: Array, extra: Array | None, needs_x: bool) -> Any:
+    """NotImplemented, or gradients of x, h, c (None without one) and the gates, and the sums of the latter."""
+    given = _ready(x, g, h, c, w_ih, w_hh, kept, extra)
+    kind, shape = x.dtype, h.shape
+    if given is None or not (gc is None or gc.dtype is kind):
+        return NotImplemented
+    rows, g, h, c, w_ih, w_hh, kept, extra = given
+    dx = empty(x.shape, kind) if needs_x else None
+    dh = np.zeros(shape, kind)
+    dc = None if c is None else np.zeros(shape, kind) if gc is None else np.array(gc, order="C")
+    d, sums = rows_for(w_hh, shape[0], gradients * shape[1]), np.empty(gradients * shape[1], kind)
+    done = run(g, rows, h, c, w_ih, w_hh, None, kept, extra, None, 1, 0, dh, dc, dx, None, None, sums, d)
+    return done if done is NotImplemented else (dx, dh, dc, d, sums)
+
+
+def _without_c(found: Any) -> Any:
+    return found if found is NotImplemented else (found[0], found[1], found[3], found[4])
+
+
 def rnn_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, *, nonlinearity: str) -> Any:
     """h'."""
     given = _ready(x, h, None, w_ih, w_hh, b_ih, b_hh)
@@ -152,8 +173,9 @@ def rnn_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b
 
 
 def rnn_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, y: Array, *, nonlinearity: str, needs: Sequence[bool]) -> Any:
-    """Gradients of (x, h, w_ih, w_hh, b_ih, b_hh)."""
-    return rnn_layer_grad(g, None, x, h, w_ih, w_hh, y, batch_sizes=(1,), reverse=False, nonlinearity=nonlinearity, needs=needs)
+    """Gradients of x, h and the argument of `nonlinearity`, and the sum of the latter."""
+    run = K.rnn_tanh_grad if nonlinearity == "tanh" else K.rnn_relu_grad
+    return _without_c(_cell_backward(run, 1, g, None, x, h, None, w_ih, w_hh, y, None, needs[0]))
 
 
 def gru_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None) -> Any:
@@ -168,8 +190,8 @@ def gru_cell(x: Array, h: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b
 
 
 def gru_cell_grad(g: Array, x: Array, h: Array, w_ih: Array, w_hh: Array, gates: Array, q: Array, *, needs: Sequence[bool]) -> Any:
-    """Gradients of (x, h, w_ih, w_hh, b_ih, b_hh)."""
-    return gru_layer_grad(g, None, x, h, w_ih, w_hh, None, gates, q, batch_sizes=(1,), reverse=False, needs=needs)
+    """Gradients of x, h and (r, z, n, q), and the sum of the latter."""
+    return _without_c(_cell_backward(K.gru_grad, 4, g, None, x, h, None, w_ih, w_hh, gates, q, needs[0]))
 
 
 def lstm_cell(x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None) -> Any:
@@ -185,9 +207,8 @@ def lstm_cell(x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: Arra
 
 def lstm_cell_grad(g: Array | None, gc: Array | None, x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, c_next: Array, gates: Array, *,
                    needs: Sequence[bool]) -> Any:
-    """Gradients of (x, h, c, w_ih, w_hh, b_ih, b_hh)."""
-    found = lstm_layer_grad(g, None, gc, x, h, c, w_ih, w_hh, None, None, gates, c_next, batch_sizes=(1,), reverse=False, needs=needs)
-    return found if found is NotImplemented else found[:7]
+    """Gradients of x, h, c and (i, f, g, o), and the sum of the latter."""
+    return _cell_backward(K.lstm_grad, 4, g, gc, x, h, c, w_ih, w_hh, gates, c_next, needs[0])
 
 
 overrides = {f.__name__: f for f in (rnn_layer, rnn_layer_grad, gru_layer, gru_layer_grad, lstm_layer, lstm_layer_grad,
