@@ -21,9 +21,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::microseconds SPIN{200};  // how long a worker looks for a next job before it sleeps: an operation of Python takes 50
 // How long small jobs run before they wake those who sleep. That costs the caller 15 us, and a worker begins 40 us later: a small job,
-// as a layer is for a single image, is done by then. Jobs that follow each other closely count together: for them a worker stays awake.
+// as a layer is for a single image, is done by then. Jobs that follow each other closely count together, if they take a good part of the
+// time that passes: for them a worker stays awake.
 // A job is small if the last one of the same task and count was; what it gives does not depend on it.
 constexpr std::chrono::microseconds PATIENCE{50};
+constexpr int BUSY = 8;  // "a good part": one in so many
 
 thread_local bool inside_a_task = false;
 
@@ -140,20 +142,29 @@ private:
     // The caller's part of a small job while workers sleep: how many tasks it did.
     int64_t work_and_wake(Clock::time_point begin) {
         if (begin - last_end_ > SPIN) {
-            alone_ = Clock::duration::zero();
+            count_alone_from(begin);
         }
         int64_t done = 0;
         bool woken = false;
         work(0, [&] {
             ++done;
-            if (!woken && alone_ + (Clock::now() - begin) >= PATIENCE && !nothing_to_take()) {
+            const Clock::time_point now = Clock::now();
+            if (!woken && alone_ + (now - begin) >= PATIENCE && (alone_ + (now - begin)) * BUSY >= now - alone_since_ && !nothing_to_take()) {
                 woken = true;
                 wake();
             }
         });
         last_end_ = Clock::now();
         alone_ += last_end_ - begin;
+        if (alone_ >= PATIENCE && alone_ * BUSY < last_end_ - alone_since_) {
+            count_alone_from(last_end_);
+        }
         return done;
+    }
+
+    void count_alone_from(Clock::time_point now) {
+        alone_ = Clock::duration::zero();
+        alone_since_ = now;
     }
 
     bool nothing_to_take() const {
@@ -238,6 +249,7 @@ private:
     Known known_[KNOWN];
     Clock::time_point last_end_;                        // of a job that ran while workers slept
     Clock::duration alone_ = Clock::duration::zero();  // how long such jobs have run in a row
+    Clock::time_point alone_since_;
     int shares_ = 1;
     alignas(64) std::atomic<int64_t> unfinished_{0};
     void (*task_)(void *, int64_t) = nullptr;

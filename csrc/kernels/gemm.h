@@ -215,7 +215,7 @@ template <class T> struct Matrix {
 
 // Run body(i) for i in [0, count), on all threads if a product of that many multiplications is worth waking them.
 template <class Body> void each_task(int64_t multiplications, int64_t count, const Body &body) {
-    if (multiplications >= 1 << 19) {
+    if (multiplications >= 1 << 20) {
         parallel(count, body);
         return;
     }
