@@ -8,10 +8,13 @@
 #include <sys/mman.h>
 #endif
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <thread>
 
 #include "kernels.h"
+#include "pause.h"
 
 namespace {
 
@@ -29,7 +32,28 @@ struct Idle {
     Idle *next;
 };
 
-std::mutex lock;
+// Held for some nanoseconds, many times by each task of a job: who finds it taken looks again. A mutex would put that thread to sleep,
+// and waking it takes longer than the task.
+class ShortLock {
+public:
+    void lock() {
+        for (int looks = 1; taken_.exchange(true, std::memory_order_acquire); ++looks) {
+            while (taken_.load(std::memory_order_relaxed)) {
+                if (looks++ % 256 == 0) {
+                    std::this_thread::yield();  // its holder may have lost the processor
+                } else {
+                    pause();
+                }
+            }
+        }
+    }
+    void unlock() { taken_.store(false, std::memory_order_release); }
+
+private:
+    std::atomic<bool> taken_{false};
+};
+
+ShortLock lock;
 Idle *idle_blocks[CLASSES];
 size_t idle_bytes = 0;
 size_t used_bytes = 0;
@@ -103,25 +127,27 @@ extern "C" void *mytorch_take(size_t bytes) {
 #endif
     size_t rounded;
     const int number = class_of(bytes, &rounded);
-    std::lock_guard<std::mutex> guard(lock);
-    void *block;
-    if (number < CLASSES && idle_blocks[number] != nullptr) {
-        block = idle_blocks[number];
-        idle_blocks[number] = idle_blocks[number]->next;
-        idle_bytes -= rounded;
-    } else {
-        block = fresh(rounded);
-        if (block == nullptr) {
-            drop_idle_blocks();
-            block = fresh(rounded);
-        }
-        if (block == nullptr) {
-            return nullptr;
+    {
+        std::lock_guard<ShortLock> guard(lock);
+        if (number < CLASSES && idle_blocks[number] != nullptr) {
+            Idle *const block = idle_blocks[number];
+            idle_blocks[number] = block->next;
+            idle_bytes -= rounded;
+            used_bytes += rounded;
+            return block;
         }
     }
-    used_bytes += rounded;
-    if (used_bytes + idle_bytes > peak_bytes) {
-        peak_bytes = used_bytes + idle_bytes;
+    void *block = fresh(rounded);
+    if (block == nullptr) {
+        mytorch_empty_cache();
+        block = fresh(rounded);
+    }
+    if (block != nullptr) {
+        std::lock_guard<ShortLock> guard(lock);
+        used_bytes += rounded;
+        if (used_bytes + idle_bytes > peak_bytes) {
+            peak_bytes = used_bytes + idle_bytes;
+        }
     }
     return block;
 }
@@ -129,25 +155,27 @@ extern "C" void *mytorch_take(size_t bytes) {
 extern "C" void mytorch_give(void *block, size_t bytes) {
     size_t rounded;
     const int number = class_of(bytes, &rounded);
-    std::lock_guard<std::mutex> guard(lock);
-    used_bytes -= rounded;
-    if (number >= CLASSES || idle_bytes + rounded > CAP) {
-        release(block);
-        return;
+    {
+        std::lock_guard<ShortLock> guard(lock);
+        used_bytes -= rounded;
+        if (number < CLASSES && idle_bytes + rounded <= CAP) {
+            Idle *idle = static_cast<Idle *>(block);
+            idle->next = idle_blocks[number];
+            idle_blocks[number] = idle;
+            idle_bytes += rounded;
+            return;
+        }
     }
-    Idle *idle = static_cast<Idle *>(block);
-    idle->next = idle_blocks[number];
-    idle_blocks[number] = idle;
-    idle_bytes += rounded;
+    release(block);
 }
 
 extern "C" void mytorch_empty_cache(void) {
-    std::lock_guard<std::mutex> guard(lock);
+    std::lock_guard<ShortLock> guard(lock);
     drop_idle_blocks();
 }
 
 extern "C" void mytorch_memory(size_t *idle, size_t *used, size_t *peak) {
-    std::lock_guard<std::mutex> guard(lock);
+    std::lock_guard<ShortLock> guard(lock);
     *idle = idle_bytes;
     *used = used_bytes;
     *peak = peak_bytes;

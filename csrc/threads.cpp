@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "kernels.h"
+#include "pause.h"
 
 namespace {
 
@@ -28,14 +29,6 @@ constexpr std::chrono::microseconds PATIENCE{50};
 constexpr int BUSY = 8;  // "a good part": one in so many
 
 thread_local bool inside_a_task = false;
-
-inline void pause() {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 int available_processors() {
 #ifdef __linux__

@@ -35,12 +35,15 @@ template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array 
         multiply_quickest<T>(m, n, k, {left, step(a, nd - 2), step(a, nd - 1)}, {right, step(b, nd - 2), step(b, nd - 1)}, out + index * m * n,
                              bias_row);
     };
-    if (batch > 1 && m * n * k < 1 << 22) {  // small products: whole ones are the tasks
-        parallel(batch, one);
-    } else {
-        for (int64_t i = 0; i < batch; ++i) {
+    const auto several = [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
             one(i);
         }
+    };
+    if (batch > 1 && m * n * k < 1 << 22) {  // small products: whole ones are the tasks, very small ones several together
+        parallel_ranges(batch, greatest<int64_t>(1, (1 << 18) / (m * n * k + 1)), several);
+    } else {
+        several(0, batch);
     }
     return 1;
 }
