@@ -72,6 +72,9 @@ void mytorch_set_threads(int count);
 void *mytorch_take(size_t bytes);
 /* Give it back, with the size it was asked for. */
 void mytorch_give(void *block, size_t bytes);
+/* The same for memory that a kernel needs while it runs: each thread keeps its last small blocks, outside of what is counted as idle. */
+void *mytorch_take_scratch(size_t bytes);
+void mytorch_give_scratch(void *block, size_t bytes);
 /* Return every idle block to the system. */
 void mytorch_empty_cache(void);
 /* Bytes in idle blocks, bytes in use, and the largest sum of both so far. */

@@ -169,7 +169,87 @@ extern "C" void mytorch_give(void *block, size_t bytes) {
     release(block);
 }
 
+namespace {
+
+// What a thread keeps for the next task's scratch memory: a job of many small tasks would otherwise wait for the lock most of the time.
+class OwnBlocks {
+public:
+    ~OwnBlocks() { drop(); }
+
+    void *take(int number) {
+        for (Slot &slot : slots_) {
+            if (slot.block != nullptr && slot.number == number) {
+                void *const block = slot.block;
+                slot.block = nullptr;
+                return block;
+            }
+        }
+        return nullptr;
+    }
+    void keep(void *block, size_t rounded, int number) {
+        for (Slot &slot : slots_) {
+            if (slot.block == nullptr) {
+                slot = {block, rounded, number};
+                return;
+            }
+        }
+        Slot &slot = slots_[next_++ % COUNT];
+        mytorch_give(slot.block, slot.rounded);
+        slot = {block, rounded, number};
+    }
+    void drop() {
+        for (Slot &slot : slots_) {
+            if (slot.block != nullptr) {
+                mytorch_give(slot.block, slot.rounded);
+                slot.block = nullptr;
+            }
+        }
+    }
+
+private:
+    static constexpr unsigned COUNT = 4;
+    struct Slot {
+        void *block;
+        size_t rounded;
+        int number;
+    };
+    Slot slots_[COUNT] = {};
+    unsigned next_ = 0;
+};
+
+thread_local OwnBlocks own_blocks;
+
+#ifdef MYTORCH_NO_POOL
+constexpr size_t LARGEST_OWN = 0;
+#else
+constexpr size_t LARGEST_OWN = size_t{1} << 18;
+#endif
+
+}  // namespace
+
+extern "C" void *mytorch_take_scratch(size_t bytes) {
+    if (bytes <= LARGEST_OWN) {
+        size_t rounded;
+        void *const block = own_blocks.take(class_of(bytes, &rounded));
+        if (block != nullptr) {
+            return block;
+        }
+    }
+    return mytorch_take(bytes);
+}
+
+extern "C" void mytorch_give_scratch(void *block, size_t bytes) {
+    if (bytes > LARGEST_OWN) {
+        mytorch_give(block, bytes);
+        return;
+    }
+    size_t rounded;
+    const int number = class_of(bytes, &rounded);
+    own_blocks.keep(block, rounded, number);
+}
+
 extern "C" void mytorch_empty_cache(void) {
+    own_blocks.drop();
     std::lock_guard<ShortLock> guard(lock);
     drop_idle_blocks();
 }

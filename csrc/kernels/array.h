@@ -105,15 +105,15 @@ template <class Body> void parallel_ranges(int64_t count, int64_t grain, const B
     });
 }
 
-// Memory of the pool for the length of a block of code, aligned to a cache line.
+// Memory for the length of a block of code, aligned to a cache line.
 template <class T> class Scratch {
 public:
-    explicit Scratch(int64_t count) : bytes_(static_cast<size_t>(count) * sizeof(T)), data_(static_cast<T *>(mytorch_take(bytes_))) {
+    explicit Scratch(int64_t count) : bytes_(static_cast<size_t>(count) * sizeof(T)), data_(static_cast<T *>(mytorch_take_scratch(bytes_))) {
         if (data_ == nullptr) {
             throw std::bad_alloc();
         }
     }
-    ~Scratch() { mytorch_give(data_, bytes_); }
+    ~Scratch() { mytorch_give_scratch(data_, bytes_); }
     Scratch(const Scratch &) = delete;
     Scratch &operator=(const Scratch &) = delete;
     operator T *() const { return data_; }
