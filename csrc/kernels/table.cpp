@@ -24,6 +24,7 @@ extern const mytorch_kernel optim_kernels[];
 extern const mytorch_kernel order_kernels[];
 extern const mytorch_kernel pointwise_kernels[];
 extern const mytorch_kernel pool_kernels[];
+extern const mytorch_kernel resize_kernels[];
 extern const mytorch_kernel scan_kernels[];
 extern const mytorch_kernel scatter_kernels[];
 extern const mytorch_kernel softmax_kernels[];
@@ -71,6 +72,7 @@ const mytorch_kernel *const families[] = {
     pointwise_kernels,
     pool_kernels,
     recurrent_kernels,
+    resize_kernels,
     scan_kernels,
     scatter_kernels,
     softmax_kernels,

@@ -6,6 +6,7 @@ One operation, applied to one dimension after the other, serves all modes; its d
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes
+from mytorch.backends import kernel
 from mytorch.node_names import titled
 from mytorch.ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from mytorch.ops.common import BFLOAT16_NP, FLOAT16, Op, apply, narrowed, require_tensor, widened
@@ -21,7 +23,8 @@ from mytorch.ops.shape import permute, reshape
 __mytorch__ = True
 
 
-def _blend(x: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
+@kernel
+def blend(x: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
     """y[i] = sum over k of weights[i, k] * x[places[i, k]] along a dimension; weights None: y[i] = x[places[i, 0]]."""
     if weights is None:
         return np.take(x, places[:, 0], axis=dim)
@@ -47,8 +50,9 @@ def _blend_bytes(x: Any, dim: int, places: Any, weights: Any) -> Any:
     return np.clip(np.floor(total / 2 ** bits + 0.5), 0, 255).astype(np.uint8)
 
 
-def _blend_grad(g: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
-    """The transpose of `_blend`: one product with the matrix of the weights."""
+@kernel
+def blend_grad(g: Any, *, dim: int, size: int, places: Any, weights: Any) -> Any:
+    """The transpose of `blend`: one product with the matrix of the weights."""
     wide = widened(g)
     out = g.shape[dim]
     matrix = np.zeros((size, out), wide.dtype)
@@ -57,9 +61,9 @@ def _blend_grad(g: Any, *, dim: int, size: int, places: Any, weights: Any) -> An
     return narrowed(dx.reshape(*g.shape[:dim], size, *g.shape[dim + 1:]), g.dtype)
 
 
-_blend_op: Op = Op("upsample", _blend, lambda g, dim, size, places, weights: _blend_grad_op(
+_blend_op: Op = Op("upsample", blend, lambda g, dim, size, places, weights: _blend_grad_op(
     g, dim=dim, size=size, places=places, weights=weights))
-_blend_grad_op: Op = Op("upsample_backward", _blend_grad, lambda h, dim, size, places, weights: _blend_op(
+_blend_grad_op: Op = Op("upsample_backward", blend_grad, lambda h, dim, size, places, weights: _blend_op(
     h, dim=dim, size=size, places=places, weights=weights))
 
 
@@ -112,6 +116,16 @@ def _antialiased(out: int, scale: float, size: int, cubic: bool, kind: Any) -> t
         weights = np.maximum(1 - d, 0)
     weights[places >= last[:, None]] = 0
     return np.minimum(places, size - 1), weights / weights.sum(axis=1, keepdims=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _table(mode: str, out: int, scale: float, size: int, align_corners: bool, antialias: bool, kind: Any) -> tuple[Any, Any]:
+    """The places and weights of a mode, which networks ask for at every step. Nobody writes to them."""
+    if mode.startswith("nearest"):
+        return _nearest(out, scale, size, mode == "nearest-exact")
+    if antialias:
+        return _antialiased(out, scale, size, mode == "bicubic", kind)
+    return (_cubic if mode == "bicubic" else _linear)(out, scale, size, align_corners, kind)
 
 
 _LINEAR = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
@@ -210,14 +224,7 @@ def _resized(x: Any, wanted: tuple[int, ...], factors: tuple[float | None, ...] 
         scale = 1 / factor if factor else n / out
         if antialias and align_corners:
             scale = (n - 1) / (out - 1) if out > 1 else 0
-        if mode.startswith("nearest"):
-            places, weights = _nearest(out, scale, n, mode == "nearest-exact")
-        elif antialias:
-            places, weights = _antialiased(out, scale, n, mode == "bicubic", kind)
-        elif mode == "bicubic":
-            places, weights = _cubic(out, scale, n, align_corners, kind)
-        else:
-            places, weights = _linear(out, scale, n, align_corners, kind)
+        places, weights = _table(mode, out, scale, n, align_corners, antialias, kind)
         y = apply(_blend_op, (y,), {"dim": 2 + axis, "size": n, "places": places, "weights": weights})
     return titled(y.to(x.dtype) if short else y, f"upsample_{mode.replace('-', '_')}")
 

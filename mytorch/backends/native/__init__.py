@@ -31,6 +31,7 @@ from mytorch.backends.native import (
     pointwise,
     pool,
     recurrent,
+    resize,
     scan,
     scatter,
     softmax,
@@ -46,7 +47,7 @@ __mytorch__ = True
 
 overrides: dict[str, Callable[..., Any]] = {}
 for _family in (activations, arrange, attention, bfloat16, choose, conv, copy, draws, extremes, functions, gate, losses, matmul, norm, optim,
-                order, pointwise, pool, recurrent, scan, scatter, softmax, sums):
+                order, pointwise, pool, recurrent, resize, scan, scatter, softmax, sums):
     overrides.update(_family.overrides)
 for _name, _stay_wide in bfloat16.WIDENED.items():
     if _name in overrides:

@@ -37,6 +37,7 @@ SIGNATURES: dict[str, str] = {
     "bce_loss_sum": "rrfwf",
     "bce_weighted_logits_loss": "rrrwf",
     "bce_weighted_logits_loss_grad": "rrrrwf",
+    "blend": "rrRwiii",
     "block_means": "rwiiii",
     "block_spread": "rwiiii",
     "box_muller": "wff",
