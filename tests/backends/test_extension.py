@@ -70,7 +70,7 @@ def test_the_list_of_signatures_is_the_extensions():
     from mytorch import _native
     from mytorch.backends.native.signatures import SIGNATURES
 
-    assert _native.signatures() == SIGNATURES, "run `python -m mytorch.backends.native.signatures`"
+    assert _native.signatures() == SIGNATURES, "run `python -P mytorch/backends/native/signatures.py`"
 
 
 @needs_native

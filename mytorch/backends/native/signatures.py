@@ -1,7 +1,7 @@
 """The kernels that this source expects of the extension, by name, with the letters of their arguments (csrc/kernels.h).
 
 An extension built from older sources would lack some of them, or take other arguments: it is refused when it is imported. The file is
-written by `python -m mytorch.backends.native.signatures`, from the extension at hand; run it when a kernel came, went or changed.
+written by `python -P mytorch/backends/native/signatures.py`, from the extension at hand; run it when a kernel came, went or changed.
 """
 
 from __future__ import annotations
