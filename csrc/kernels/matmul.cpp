@@ -6,6 +6,18 @@ namespace MYTORCH_ISA {
 
 namespace {
 
+// y (m, n) (+ bias) = the products of each number of a column with each of a row: rows [begin, end) of them.
+template <class T> void multiply_outer(int64_t begin, int64_t end, int64_t n, const T *a, int64_t a_step, const T *b, const T *bias, T *y) {
+    for (int64_t i = begin; i < end; ++i) {
+        const T factor = a[i * a_step];
+        if (bias == nullptr) {
+            map(n, y + i * n, [=](Vec<T> v) { return factor * v; }, b);
+        } else {
+            map(n, y + i * n, [=](Vec<T> v, Vec<T> more) { return factor * v + more; }, b, bias);
+        }
+    }
+}
+
 // y (*, m, n) = a (*, m, k) b (*, k, n) (+ bias (n)); a and b of any strides, a batch of b repeated where its stride is 0.
 template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array &b, const mytorch_array &bias, const mytorch_array &y) {
     const int nd = y.ndim;
@@ -22,16 +34,26 @@ template <class T> int matmul_typed(const mytorch_array &a, const mytorch_array 
     const T *bias_row = elements<T>(bias);
     require(bias_row == nullptr || count_of(bias) == n, "matmul: the bias has one number per column");
     T *out = elements<T>(y);
-    const auto one = [&](int64_t index) {
-        const T *left = static_cast<const T *>(a.data);
-        const T *right = static_cast<const T *>(b.data);
-        int64_t rest = index;
+    const auto matrix = [&](const mytorch_array &x, int64_t index) {
+        const T *data = static_cast<const T *>(x.data);
         for (int i = nd - 3; i >= 0; --i) {
-            const int64_t at = rest % y.shape[i];
-            rest /= y.shape[i];
-            left += at * step(a, i);
-            right += at * step(b, i);
+            data += index % y.shape[i] * step(x, i);
+            index /= y.shape[i];
         }
+        return data;
+    };
+    if (k == 1 && n >= WIDTH<T> && step(b, nd - 1) == 1) {
+        parallel_ranges(batch * m, greatest<int64_t>(1, GRAIN / n), [&](int64_t begin, int64_t end) {
+            while (begin < end) {
+                const int64_t index = begin / m, first = begin % m, last = least(m, first + end - begin);
+                multiply_outer<T>(first, last, n, matrix(a, index), step(a, nd - 2), matrix(b, index), bias_row, out + index * m * n);
+                begin += last - first;
+            }
+        });
+        return 1;
+    }
+    const auto one = [&](int64_t index) {
+        const T *const left = matrix(a, index), *const right = matrix(b, index);
         multiply_quickest<T>(m, n, k, {left, step(a, nd - 2), step(a, nd - 1)}, {right, step(b, nd - 2), step(b, nd - 1)}, out + index * m * n,
                              bias_row);
     };

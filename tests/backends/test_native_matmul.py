@@ -99,3 +99,15 @@ def test_agrees_on_the_smallest_products():
 def test_declines_other_dtypes():
     declines("matmul", np.ones((64, 64), np.int64), np.ones((64, 64), np.int64))
     declines("matmul", floats(64, 64).astype(">f4"), floats(64, 64).astype(">f4"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5, 40), (300, 100), (2, 40_000), (3, 7, 33), (4, 5, 60, 90), (0, 20), (3, 0, 20)])
+def test_outer_products(shape, dtype):
+    *lead, m, n = shape
+    a, b = floats(*lead, m, 1, dtype=dtype), floats(*lead, 1, n, dtype=dtype, seed=1)
+    check("matmul", a, b)
+    check("matmul", floats(*lead, 1, m, dtype=dtype).swapaxes(-1, -2), b)
+    check("matmul", a, floats(*lead, 1, 2 * n, dtype=dtype)[..., ::2])
+    check("matmul", a, np.broadcast_to(b[(0,) * len(lead)] if 0 not in lead else b, b.shape))
+    check("linear", a, floats(n, 1, dtype=dtype), floats(n, dtype=dtype, seed=2), atol=1e-6)
