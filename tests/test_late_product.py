@@ -97,6 +97,44 @@ def test_a_loop_over_a_cell_has_the_gradients_of_the_layer(kind, steps, batch, d
         assert torch.allclose(own.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"num_layers": 2, "batch_first": True}, {"bias": False}])
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_loop_over_a_layer_has_the_gradients_of_the_sequence(kind, options):
+    torch.manual_seed(0)
+    layer = getattr(torch.nn, kind)(4, 5, **options)
+    axis = 1 if options.get("batch_first") else 0
+    x = torch.randn(3, 6, 4) if axis else torch.randn(6, 3, 4)
+    whole, last = layer(x)
+    (whole.sin().sum() + (last[0] if kind == "LSTM" else last).cos().sum()).backward()
+    expected = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    outputs, state = [], None
+    for step in x.split(1, axis):
+        y, state = layer(step, state)
+        outputs.append(y)
+    y = torch.cat(outputs, axis)
+    assert torch.allclose(y, whole, atol=1e-6)
+    (y.sin().sum() + (state[0] if kind == "LSTM" else state).cos().sum()).backward()
+    for p, other in zip(layer.parameters(), expected, strict=True):
+        assert torch.allclose(p.grad, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_one_step_both_ways_packed_and_projected(kind):
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 4)
+    layer = getattr(torch.nn, kind)(4, 5, bidirectional=True)
+    y, _ = layer(x)
+    packed, _ = layer(torch.nn.utils.rnn.pack_padded_sequence(x, [1, 1, 1]))
+    assert torch.equal(packed.data, y[0])
+    back = getattr(torch.nn, f"{kind}Cell")(4, 5)
+    back.load_state_dict({name.removesuffix("_l0_reverse"): p for name, p in layer.state_dict().items() if name.endswith("reverse")})
+    found = back(x[0])
+    assert torch.allclose(y[0, :, 5:], found[0] if kind == "LSTM" else found, atol=1e-6)
+    if kind == "LSTM":
+        assert torch.nn.LSTM(4, 5, proj_size=2)(x)[0].shape == (1, 3, 2)
+
+
 def test_other_uses_of_the_weight_add_to_its_gradient():
     torch.manual_seed(0)
     cell = torch.nn.GRUCell(5, 5)

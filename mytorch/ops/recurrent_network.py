@@ -17,6 +17,7 @@ from mytorch.ops.shape import cat, stack, transpose
 __mytorch__ = True
 
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+_CELLS = {"rnn": rnn_cell_op, "gru": gru_cell_op, "lstm": lstm_cell_op}
 
 
 def _layer(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Any], **meta: Any) -> tuple[Any, ...]:
@@ -29,7 +30,18 @@ def _layer(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Any], **meta
     if mixed or x._array.dtype.kind == "c":
         assert op.composite is not None
         return tuple(op.composite(*given, **meta))
+    if len(meta["batch_sizes"]) == 1 and (op is not lstm_op or weights[4] is None) and get_mode() is None:  # a step of a loop, such as a decoder's
+        return _one_step(op, x, states, weights, **meta)
     return tuple(apply(op, given, meta)[:1 + len(states)])
+
+
+def _one_step(op: Op, x: Any, states: Sequence[Any], weights: Sequence[Any], batch_sizes: tuple[int, ...], reverse: bool,
+              **meta: Any) -> tuple[Any, ...]:
+    """The same by the operation of the cell, whose gradients wait for those of other steps."""
+    rows = x if x._array.ndim == 2 else x.squeeze(0)
+    found = apply(_CELLS[op.name], (rows, *states, *weights[:4]), meta)
+    ends = tuple(found) if op is lstm_op else (found,)
+    return ends[0] if rows is x else ends[0].unsqueeze(0), *ends
 
 
 def _check_dtypes(x: Any, *others: Any) -> None:
