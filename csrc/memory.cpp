@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "kernels.h"
@@ -217,7 +218,32 @@ private:
     unsigned next_ = 0;
 };
 
-thread_local OwnBlocks own_blocks;
+// Those of this thread; NULL if there is no memory for them. They go with the thread.
+#ifdef _WIN32
+OwnBlocks *own_blocks() {
+    thread_local OwnBlocks blocks;
+    return &blocks;
+}
+#else
+pthread_key_t own_key;
+const int own_key_made = pthread_key_create(&own_key, [](void *blocks) { delete static_cast<OwnBlocks *>(blocks); });
+
+OwnBlocks *own_blocks() {
+    if (own_key_made != 0) {
+        return nullptr;
+    }
+    void *found = pthread_getspecific(own_key);
+    if (found == nullptr) {
+        OwnBlocks *const made = new (std::nothrow) OwnBlocks;
+        if (pthread_setspecific(own_key, made) != 0) {
+            delete made;
+            return nullptr;
+        }
+        found = made;
+    }
+    return static_cast<OwnBlocks *>(found);
+}
+#endif
 
 #ifdef MYTORCH_NO_POOL
 constexpr size_t LARGEST_OWN = 0;
@@ -228,28 +254,28 @@ constexpr size_t LARGEST_OWN = size_t{1} << 18;
 }  // namespace
 
 extern "C" void *mytorch_take_scratch(size_t bytes) {
-    if (bytes <= LARGEST_OWN) {
-        size_t rounded;
-        void *const block = own_blocks.take(class_of(bytes, &rounded));
-        if (block != nullptr) {
-            return block;
-        }
-    }
-    return mytorch_take(bytes);
+    OwnBlocks *const own = bytes <= LARGEST_OWN ? own_blocks() : nullptr;
+    size_t rounded;
+    void *const block = own == nullptr ? nullptr : own->take(class_of(bytes, &rounded));
+    return block != nullptr ? block : mytorch_take(bytes);
 }
 
 extern "C" void mytorch_give_scratch(void *block, size_t bytes) {
-    if (bytes > LARGEST_OWN) {
+    OwnBlocks *const own = bytes <= LARGEST_OWN ? own_blocks() : nullptr;
+    if (own == nullptr) {
         mytorch_give(block, bytes);
         return;
     }
     size_t rounded;
     const int number = class_of(bytes, &rounded);
-    own_blocks.keep(block, rounded, number);
+    own->keep(block, rounded, number);
 }
 
 extern "C" void mytorch_empty_cache(void) {
-    own_blocks.drop();
+    OwnBlocks *const own = own_blocks();
+    if (own != nullptr) {
+        own->drop();
+    }
     std::lock_guard<ShortLock> guard(lock);
     drop_idle_blocks();
 }
