@@ -6,6 +6,7 @@
 // factor are read from the strip (conv.h), one number at a time; the right factor is g transposed, in panels. Images are cut into a
 // number of chunks that the shapes decide; each adds up its own sum, and the sums are added in order.
 #include "conv_depthwise.h"
+#include "conv_weight_places.h"
 #include "conv_weight_tiles.h"
 #include "products.h"
 
@@ -245,6 +246,14 @@ int conv_grad_weight_typed(const mytorch_array &g, const mytorch_array &x, const
         depthwise_grad_weight(axes, x.shape[0], dw.shape[0], dw.shape[0] / groups, incoming, image, to);
         return 1;
     }
+#if defined(__AMX_BF16__)
+    if constexpr (sizeof(T) == sizeof(float)) {
+        const PlacesWeightGradient gradient{axes, x.shape[0], groups, dw.shape[1], g.shape[1] / groups, incoming, image, to};
+        if (gradient.worth() && gradient.run()) {
+            return 1;
+        }
+    }
+#endif
     WeightGradient<T>{axes, x.shape[0], groups, dw.shape[1], g.shape[1] / groups, incoming, image, to}.run();
     return 1;
 }

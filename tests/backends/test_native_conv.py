@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mytorch import backends
 from mytorch.ops.conv import output_size
-from tests.backends.agreement import check, declines, floats, native_as, needs_native, unaligned
+from tests.backends.agreement import check, declines, floats, instruction_sets, native_as, needs_native, unaligned
 
 pytestmark = needs_native
 
@@ -45,6 +45,21 @@ CASES = {
     "three axes": (2, 3, 4, 1, (5, 6, 18), (3, 2, 3), (1, 2, 1), (1, 0, 2), 1),
     "three axes, one image": (1, 8, 10, 1, (8, 12, 13), (3, 3, 3), 1, 1, 1),
     "three axes, depthwise": (2, 1, 1, 3, (5, 6, 18), (3, 2, 3), 2, 1, 1),
+    **(MANY_IMAGES := {  # the matrix unit takes 32 at a time
+        "many images": (32, 32, 32, 1, (9, 8), (3, 3), 1, 1, 1),
+        "many images, none of whose sizes is even": (63, 61, 95, 1, (7, 9), (3, 3), 1, 2, 1),
+        "many images, a single row of channels": (64, 16, 30, 1, (6, 7), (5, 4), 1, 2, 1),
+        "many images, groups": (31, 32, 48, 2, (6, 6), (3, 3), 1, 1, 1),
+        "many images, a stride": (64, 64, 64, 1, (9, 12), (3, 3), 2, 1, 1),
+        "many images, strides beyond the kernel": (64, 256, 256, 1, (8, 8), (2, 2), 3, 0, 1),
+        "many images, dilation and a stride": (64, 32, 64, 1, (12, 11), (3, 3), (1, 2), 3, (3, 2)),
+        "many images, 1 x 1": (64, 256, 256, 1, (5, 6), (1, 1), 1, 0, 1),
+        "many images, more padding than kernel": (64, 64, 64, 1, (3, 4), (2, 2), 1, 4, 1),
+        "many images, one axis": (64, 48, 64, 1, (70,), (5,), 1, 2, 1),
+        "many images, one axis, more padding than places": (64, 64, 64, 1, (5,), (3,), 1, 40, 1),
+        "many images, three axes": (32, 32, 40, 1, (4, 5, 6), (2, 3, 3), 1, 1, 1),
+        "many images, one sheet of outputs": (64, 64, 64, 1, (3, 6, 5), (3, 2, 2), 1, 0, 1),
+    }),
 }
 
 
@@ -114,13 +129,45 @@ def test_layouts_other_than_the_contiguous_one(case):
 
 
 @pytest.mark.parametrize("case", ["3 x 3 on rows of one vector", "rows that are no whole vectors", "stride 2", "small images together",
-                                  "depthwise", "depthwise with a stride", "one axis", "three axes"])
+                                  "depthwise", "depthwise with a stride", "one axis", "three axes", "many images"])
 def test_nan_and_infinity_go_where_they_belong(case):
     x, weight, bias, g, meta = make(*CASES[case])
     x[0, 0, ..., -1] = np.inf
     x[-1, -1, ..., 0] = np.nan
     g[0, 0, ..., -1] = np.inf
     check_all(x, weight, bias, g, meta)
+
+
+@pytest.mark.parametrize("case", MANY_IMAGES)
+def test_many_images_are_worth_a_matrix_unit(case):
+    """Do the cases above get there? Its sums differ from those of the vector units in their last bits."""
+    if "amx" not in instruction_sets():
+        pytest.skip("this processor has no matrix unit")
+    x, weight, _, g, meta = make(*CASES[case])
+    found = []
+    for isa in ("amx", "avx512"):
+        with native_as(isa):
+            found.append(backends.kernels["conv_grad_weight"].override(g, x, size=weight.shape[2:], **meta))
+    assert not np.array_equal(*found)
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e12, 1e30])
+@pytest.mark.parametrize("place", [0, 4, 8])
+def test_weight_gradients_of_numbers_of_all_sizes(scale, place):
+    """The matrix unit cannot split what is too large or too small: no error beyond that of a sum in float32."""
+    x, weight, _, g, meta = make(*CASES["many images"])
+    x[:, :, place] *= np.float32(scale)
+    g[:, :, 8 - place] *= np.float32(scale)
+    kernel = backends.kernels["conv_grad_weight"]
+    for of_g, of_x in ((1, 1), (1e-15, 1e-20), (1e5, 1e-38)):
+        given = g * np.float32(of_g), x * np.float32(of_x)
+        exact = kernel.reference(*(a.astype(np.float64) for a in given), size=weight.shape[2:], **meta)
+        terms = kernel.reference(*(abs(a.astype(np.float64)) for a in given), size=weight.shape[2:], **meta)
+        for isa in instruction_sets():
+            with native_as(isa), np.errstate(over="ignore", invalid="ignore"):
+                found = kernel.override(*given, size=weight.shape[2:], **meta)
+                fine = (abs(found - exact) <= 1e-5 * terms + 1e-36) | (terms > 1e38)
+            assert fine.all(), isa
 
 
 @pytest.mark.parametrize(("x", "weight"), [((0, 3, 5, 5), (4, 3, 3, 3)), ((2, 0, 5, 5), (4, 0, 3, 3)), ((2, 3, 5, 5), (0, 3, 3, 3))])
