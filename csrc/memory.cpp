@@ -83,7 +83,7 @@ void *fresh(size_t bytes) {
     return _aligned_malloc(bytes, ALIGNMENT);
 #else
     void *block = nullptr;
-    const bool large = bytes >= 2 * LARGE_PAGE;
+    const bool large = bytes >= LARGE_PAGE;
     if (posix_memalign(&block, large ? LARGE_PAGE : ALIGNMENT, bytes) != 0) {
         return nullptr;
     }
