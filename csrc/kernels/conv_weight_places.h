@@ -146,7 +146,8 @@ struct PlacesWeightGradient {
         const int64_t bytes = (axes.outputs() * tiles_of(rows) * NUMBERS + whole.channel * tiles_of(channels)) * SIDE *
                               static_cast<int64_t>(sizeof(float));
         const int64_t parts = least(length, greatest(least((7 + lots()) / lots(), (length + 1) / 2), bytes / CACHE));
-        const int64_t units = lots() * parts, chunks = least<int64_t>(units, 8);
+        const int64_t units = lots() * parts, few = least<int64_t>(8, greatest<int64_t>(1, (1 << 22) / (groups * size())));
+        const int64_t chunks = least(units, few);
         const int64_t blocks = least(tiles_of(channels), (3 + chunks * groups) / (chunks * groups));  // of channels, where chunks are few
         const Strip strip(axes, parts);
         Scratch<float> sums(chunks * groups * size());
