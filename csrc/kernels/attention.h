@@ -127,8 +127,6 @@ inline void split_rows(const float *rows, int64_t depth, float *first, float *se
     }
 }
 
-inline int64_t blocks_of(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
-
 // Panels of tiles of all `lines` lines, each of `depth` numbers: BLOCK of them at a time.
 template <bool by_line> void pack_all(float *to, const Lines<bfloat16> &x, int64_t lines, int64_t depth) {
     const int64_t size = blocks_of(depth) * STEP_SIZE<bfloat16>;

@@ -135,8 +135,7 @@ template <class M> struct TileCorrelation : Correlation<M> {
     int64_t shift() const { return joined() == 2 ? axes.axis[2].delta : 0; }
     int64_t taps_across() const { return (axes.axis[2].taps + joined() - 1) / joined(); }
     int64_t tap_groups() const { return axes.axis[0].taps * axes.axis[1].taps * taps_across(); }
-    static int64_t tiles_of(int64_t some) { return (some + BLOCK - 1) / BLOCK; }
-    int64_t steps() const { return tap_groups() * tiles_of(channels); }
+    int64_t steps() const { return tap_groups() * blocks_of(channels); }
     int64_t channels_at_once() const { return least(channels, CHUNK) * (2 + PARTS) / 2; }  // in floats per place: a number and its parts
     int64_t packed_size() const { return panels() * steps() * STEP_SIZE<M>; }
     int64_t sheet_size(const Axes &part, const Layout &layout) const { return round_up(part.axis[1].extent() * layout.row, across()); }
@@ -173,7 +172,7 @@ template <class M> struct TileCorrelation : Correlation<M> {
             for (int64_t group = 0; group < tap_groups(); ++group) {
                 const int64_t column = group % taps_across() * joined(), tap = group / taps_across() * width_taps + column;
                 const int64_t first = axes.kernel_index(tap), second = column + 1 < width_taps ? axes.kernel_index(tap + 1) : 0;
-                for (int64_t tile = 0; tile < tiles_of(some); ++tile, to += STEP_SIZE<M>) {
+                for (int64_t tile = 0; tile < blocks_of(some); ++tile, to += STEP_SIZE<M>) {
                     for (int64_t r = 0; r < panel_rows(); ++r) {
                         float pairs[2][SIDE] = {};
                         for (int64_t i = 0; i < BLOCK && r < height; ++i) {  // number i of the row: the pair's i % 2, of pair i / 2
@@ -261,7 +260,7 @@ template <class M> struct TileCorrelation : Correlation<M> {
         }
         const Layout layout(part);
         const int64_t image_size = axes.image_size(), sheets = part.axis[0].extent(), sheet = sheet_size(part, layout);
-        const int64_t once = least(channels, CHUNK), planes = tiles_of(once) * SIDE;
+        const int64_t once = least(channels, CHUNK), planes = blocks_of(once) * SIDE;
         const int64_t row = round_up(layout.channel + shift() + SIDE, SIDE) | SIDE;  // an odd number of cache lines
         const int64_t words_of_part = planes * row, all_words = PARTS * words_of_part + sheet + 2 * across();
         const int64_t c_step = sheets * sheet + SIDE;
@@ -273,7 +272,7 @@ template <class M> struct TileCorrelation : Correlation<M> {
         const int64_t kept = channels > once ? count : 1;  // images whose sums wait for the next channels, so that a weight is read once
         const int64_t block_size = panels() * panel_rows() * c_step;
         Scratch<float> blocks(kept * block_size);
-        Scratch<int64_t> offset(tap_groups() * tiles_of(once));
+        Scratch<int64_t> offset(tap_groups() * blocks_of(once));
         Scratch<bool> given_up(count);  // to the vector units
         zero<Stored>(strip, by_strip ? once * layout.channel : 0);
         zero<float>(words, all_words);
@@ -282,7 +281,7 @@ template <class M> struct TileCorrelation : Correlation<M> {
         }
         int64_t done = 0;  // steps
         for (int64_t channel = 0; channel < channels; channel += once) {
-            const int64_t some = least(once, channels - channel), tiles = tiles_of(some), steps_now = tap_groups() * tiles;
+            const int64_t some = least(once, channels - channel), tiles = blocks_of(some), steps_now = tap_groups() * tiles;
             for (int64_t step = 0; step < steps_now; ++step) {
                 const int64_t taps_before = step / tiles;
                 const int64_t tap = taps_before / taps_across() * axes.axis[2].taps + taps_before % taps_across() * joined();

@@ -102,7 +102,6 @@ struct PlacesWeightGradient {
     static constexpr int64_t TAPS = 3;            // at a time: with 32 output channels six tiles, two are left for the factors
     static constexpr int64_t CACHE = 1 << 20;     // bytes that a task multiplies at a time
 
-    static int64_t tiles_of(int64_t some) { return (some + SIDE - 1) / SIDE; }
     int64_t taps() const { return axes.taps(); }
     int64_t lots() const { return (images + STEP - 1) / STEP; }
     // The sums: tiles [of the rows][of the channels][tap].
@@ -220,13 +219,10 @@ struct PlacesWeightGradient {
                     for (int64_t w = 0; w < width.taps && along.lines > 0; w += TAPS) {
                         const int64_t down = least(TAPS, width.taps - w);
                         multiply(down, across, along, w, block);
-                        for (int64_t half = 0; half < across; ++half) {
-                            float *const to = sum + (((row + half) * tiles_of(channels) + tile) * taps() + line * width.taps + w) * TILE;
-                            for (int64_t i = 0; i < down; ++i) {
-                                for (int64_t k = 0; k < TILE; k += SIDE) {
-                                    store(to + i * TILE + k, load(to + i * TILE + k) + load(block + (i * across + half) * TILE + k));
-                                }
-                            }
+                        for (int64_t i = 0; i < down * across; ++i) {
+                            const int64_t tap = line * width.taps + w + i / across;
+                            float *const to = sum + (((row + i % across) * tiles_of(channels) + tile) * taps() + tap) * TILE;
+                            map(TILE, to, [](VecF all, VecF more) { return all + more; }, to, block + i * TILE);
                         }
                     }
                 }

@@ -75,7 +75,6 @@ struct TileWeightGradient {
 
     static constexpr int64_t MOST = 6;  // tiles of the result at a time: two registers are left for the factors
 
-    static int64_t tiles_of(int64_t some) { return (some + SIDE - 1) / SIDE; }
     int64_t taps() const { return axes.taps(); }
     // The sums: tiles [of the rows][of the channels][tap].
     int64_t size() const { return tiles_of(rows) * tiles_of(channels) * taps() * TILE; }

@@ -25,6 +25,9 @@ constexpr int64_t BLOCK = 2 * SIDE;    // a block of the result: 2 x 2 tiles
 constexpr int64_t STEP = 2 * SIDE;     // the depth that one instruction covers
 constexpr int64_t TILE = SIDE * SIDE;  // pairs of bfloat16, which are as wide as a float
 
+inline int64_t tiles_of(int64_t lines) { return (lines + SIDE - 1) / SIDE; }
+inline int64_t blocks_of(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
+
 constexpr int parts_of(const float *) { return 3; }
 constexpr int parts_of(const bfloat16 *) { return 1; }
 
