@@ -95,7 +95,7 @@ template <class T, class To> void unpack_panel(To *to, int64_t to_step, const T 
 template <class T>
 void multiply_column(int64_t rows, int64_t height, int64_t depth, const T *a, int64_t a_step, const T *b, T *c, Start start) {
     for (int64_t i = 0; i < rows; i += height, a += a_step) {
-        tile<T>(static_cast<int>(least(height, rows - i)), depth, a, b, COLUMNS<T>, c + i * COLUMNS<T>, COLUMNS<T>, COLUMNS<T>, start);
+        tile<T>(static_cast<int>(least(height, rows - i)), depth, a, ROWS, b, COLUMNS<T>, c + i * COLUMNS<T>, COLUMNS<T>, COLUMNS<T>, start);
     }
 }
 

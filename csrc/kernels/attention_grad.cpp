@@ -167,7 +167,7 @@ template <class T> struct Backward {
             }
             for (int64_t j = 0; depth > 0 && j < inner; j += WIDE) {
                 tile<T, Order::block_by_block>(static_cast<int>(least(height, rows - i)), least(depth, count), work.ds_left + i / height * ROWS * KEYS,
-                        work.k_rows + j * KEYS, WIDE, to + i * dq_step + j, dq_step, static_cast<int>(least<int64_t>(WIDE, inner - j)),
+                        ROWS, work.k_rows + j * KEYS, WIDE, to + i * dq_step + j, dq_step, static_cast<int>(least<int64_t>(WIDE, inner - j)),
                         key > 0 ? Start::keep : Start::zero);
             }
         }

@@ -7,13 +7,15 @@
 namespace mytorch {
 namespace MYTORCH_ISA {
 
-// A tile of `rows` x V vectors of outputs: C (+)= A B, or bias + A B. Row p of B begins at left + offset[p] and right + offset[p].
+// A tile of R rows and V vectors of outputs: C (+)= A B, or bias + A B. Row p of B begins at left + offset[p] and right + offset[p].
 template <class T, int R, int V>
-MYTORCH_INLINE void outputs_rows(int64_t depth, const T *a, const T *left, const T *right, const int64_t *offset, T *c, int64_t c_step,
-                                 int columns, Start start, const T *bias) {
+MYTORCH_INLINE void outputs_rows(int64_t depth, const T *a, const T *left, const T *right, const int64_t *offset, T *c, int64_t c_step, Start start,
+                                 const T *bias) {
     constexpr int W = WIDTH<T>;
     Vec<T> sum[R][V];
     for (int r = 0; r < R; ++r) {
+        fetch<true>(c + r * c_step, 0);
+        fetch<true>(c + r * c_step + V * W - 1, 0);
         for (int v = 0; v < V; ++v) {
             sum[r][v] = bias != nullptr ? all(bias[r]) : Vec<T>{};
         }
@@ -30,39 +32,49 @@ MYTORCH_INLINE void outputs_rows(int64_t depth, const T *a, const T *left, const
         }
         a += ROWS;
     }
-    if (columns == V * W) {
+    if (start == Start::keep) {
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
-            T *row = c + r * c_step;
             for (int v = 0; v < V; ++v) {
-                store<T>(row + v * W, start == Start::keep ? sum[r][v] + load(row + v * W) : sum[r][v]);
+                sum[r][v] += load(c + r * c_step + v * W);
             }
         }
-        return;
     }
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-        T *row = c + r * c_step;
-        T line[V * W];
         for (int v = 0; v < V; ++v) {
-            store<T>(line + v * W, sum[r][v]);
-        }
-        for (int i = 0; i < columns; ++i) {
-            row[i] = start == Start::keep ? line[i] + row[i] : line[i];
+            store<T>(c + r * c_step + v * W, sum[r][v]);
         }
     }
 }
 
-template <class T, int R = ROWS>
-__attribute__((noinline)) void outputs_tile(int rows, int64_t depth, const T *a, const T *left, const T *right, const int64_t *offset, T *c,
-                                            int64_t c_step, int columns, Start start, const T *bias) {
+template <class T, int V, int R = ROWS>
+__attribute__((noinline)) void whole_outputs_tile(int rows, int64_t depth, const T *a, const T *left, const T *right, const int64_t *offset, T *c,
+                                                  int64_t c_step, Start start, const T *bias) {
     if (rows == R) {
-        if (columns > WIDTH<T>) {
-            outputs_rows<T, R, 2>(depth, a, left, right, offset, c, c_step, columns, start, bias);
-        } else {
-            outputs_rows<T, R, 1>(depth, a, left, left, offset, c, c_step, columns, start, bias);
-        }
+        outputs_rows<T, R, V>(depth, a, left, right, offset, c, c_step, start, bias);
     } else if constexpr (R > 1) {
-        outputs_tile<T, R - 1>(rows, depth, a, left, right, offset, c, c_step, columns, start, bias);
+        whole_outputs_tile<T, V, R - 1>(rows, depth, a, left, right, offset, c, c_step, start, bias);
+    }
+}
+
+// A tile's rows x columns corner; whole vectors are read from B.
+template <class T>
+void outputs_tile(int rows, int64_t depth, const T *a, const T *left, const T *right, const int64_t *offset, T *c, int64_t c_step, int columns,
+                  Start start, const T *bias) {
+    constexpr int W = WIDTH<T>;
+    const auto multiply = columns > W ? whole_outputs_tile<T, 2> : whole_outputs_tile<T, 1>;
+    if (columns % W == 0) {
+        multiply(rows, depth, a, left, right, offset, c, c_step, start, bias);
+        return;
+    }
+    T sums[ROWS * 2 * W];
+    multiply(rows, depth, a, left, right, offset, sums, 2 * W, Start::zero, bias);
+    for (int r = 0; r < rows; ++r) {
+        for (int i = 0; i < columns; ++i) {
+            const T value = sums[r * 2 * W + i];
+            c[r * c_step + i] = start == Start::keep ? value + c[r * c_step + i] : value;
+        }
     }
 }
 

@@ -7,19 +7,22 @@
 namespace mytorch {
 namespace MYTORCH_ISA {
 
-// Where the rows of B lie along memory, A is packed, and B read as it is but for the columns that do not fill a tile.
+// Where the rows of B lie along memory, B is read as it is but for the columns that do not fill a tile, and A packed unless it lies well.
 // C (m x n) (+)= A (m x k) B (k x n).
 template <class T> void multiply_by_rows(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const T *b, int64_t b_step, T *c, int64_t c_step, Start start) {
-    const int64_t height = panel_height(m);
+    const int64_t height = panel_height(m), depth = depth_of(k);
     const int64_t panels = (m + height - 1) / height;
     const int64_t whole = n / COLUMNS<T> * COLUMNS<T>;
-    Scratch<T> left(panels * ROWS * least(k, DEPTH));
-    Scratch<T> last(n == whole ? 0 : COLUMNS<T> * least(k, DEPTH));
-    for (int64_t p = 0; p < k; p += DEPTH) {
-        const int64_t deep = least(DEPTH, k - p);
-        for (int64_t i = 0; i < panels; ++i) {
+    const bool in_place = Left<T>::lies_well(a);
+    Scratch<T> left(in_place ? 0 : panels * ROWS * depth);
+    Scratch<T> last(n == whole ? 0 : COLUMNS<T> * depth);
+    const auto multiply = in_place && a.column_step == 1 ? tile<T, Order::row_by_row> : tile<T>;
+    for (int64_t p = 0; p < k; p += depth) {
+        const int64_t deep = least(depth, k - p);
+        for (int64_t i = 0; !in_place && i < panels; ++i) {
             a.pack_left(left + i * ROWS * deep, i * height, least(height, m - i * height), p, deep);
         }
+        const Left<T> from = in_place ? Left<T>::in_place(a, height, 0, p) : Left<T>::packed(left, height, deep);
         for (int64_t j = 0; j < n; j += COLUMNS<T>) {
             const T *right = b + p * b_step + j;
             if (j == whole) {
@@ -27,8 +30,9 @@ template <class T> void multiply_by_rows(int64_t m, int64_t n, int64_t k, const 
                 right = last;
             }
             for (int64_t i = 0; i < panels; ++i) {
-                tile<T>(static_cast<int>(least(height, m - i * height)), deep, left + i * ROWS * deep, right, j < whole ? b_step : COLUMNS<T>,
-                        c + i * height * c_step + j, c_step, static_cast<int>(least<int64_t>(COLUMNS<T>, n - j)), p == 0 ? start : Start::keep);
+                multiply(static_cast<int>(least(height, m - i * height)), deep, from.data + i * from.apart, from.step, right,
+                         j < whole ? b_step : COLUMNS<T>, c + i * height * c_step + j, c_step, static_cast<int>(least<int64_t>(COLUMNS<T>, n - j)),
+                         p == 0 ? start : Start::keep, nullptr);
             }
         }
     }
@@ -79,8 +83,9 @@ template <class T>
 void multiply_by_columns(int64_t rows, int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int64_t begin, int64_t end,
                          Start start) {
     constexpr int W = WIDTH<T>;
-    for (int64_t p = 0; p < depth; p += DEPTH) {
-        const int64_t deep = least(DEPTH, depth - p);
+    const int64_t piece = depth_of(depth);
+    for (int64_t p = 0; p < depth; p += piece) {
+        const int64_t deep = least(piece, depth - p);
         const Start now = p == 0 ? start : Start::keep;
         int64_t j = begin;
         for (; j + W <= end; j += W) {

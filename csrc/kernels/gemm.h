@@ -19,25 +19,38 @@ constexpr int ROWS = 6;
 #endif
 template <class T> constexpr int COLUMNS = 2 * WIDTH<T>;
 
-constexpr int64_t DEPTH = 256;  // k is cut into pieces: a panel of B (32 KiB) stays in the first-level cache
+// k is cut into pieces of about equal length, of which a panel of B and one of A stay in the first-level cache.
+inline int64_t depth_of(int64_t k) {
+    constexpr int64_t MOST = ROWS > 8 ? 256 : 384;
+    const int64_t pieces = greatest<int64_t>(1, (k + MOST - 1) / MOST);
+    return round_up((k + pieces - 1) / pieces, 8);
+}
 
 // What C holds before a product is added to it.
 enum class Start { zero, keep };
 
-// How a panel of A lies in memory: k by k, or in blocks of a vector's length W along k, in each row by row: panel[p / W * ROWS * W +
-// r * W + p % W]. Blocks suit an A that a kernel computes itself, vector by vector along k, as the states of recurrent layers are.
-enum class Order { depth_by_depth, block_by_block };
+// How the rows of A that a tile multiplies lie in memory, and what `a_step` is there. Blocks suit an A that a kernel computes itself,
+// vector by vector along k, as the states of recurrent layers are.
+enum class Order {
+    depth_by_depth,  // a[p * a_step + r]: a panel, or a matrix whose columns lie along memory
+    block_by_block,  // blocks of a vector's length W along k, for a_step rows each: a[p / W * a_step * W + r * W + p % W]
+    row_by_row,      // a[r * a_step + p]: a matrix whose rows lie along memory
+};
 
-// The rows x columns corner of a tile: C (+)= A B over `depth`. The panel of A has room for TALL rows. b_step is the distance between
-// the rows of B: COLUMNS in a panel, or that of a row-major matrix, of which then a whole vector pair must be readable in each row.
-template <class T, int R, Order order, int TALL>
-MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns, Start start) {
+// A tile of R rows and COLUMNS columns: C (+)= A B (+ bias, a number per column, unless it is NULL) over `depth`. b_step is the distance
+// between the rows of B: COLUMNS in a panel, or that of a row-major matrix.
+template <class T, int R, Order order>
+MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, int64_t a_step, const T *b, int64_t b_step, T *c, int64_t c_step, Start start,
+                              const T *bias) {
     constexpr int W = WIDTH<T>;
     Vec<T> sum[R][2];
     for (int r = 0; r < R; ++r) {
         sum[r][0] = sum[r][1] = Vec<T>{};
+        fetch<true>(c + r * c_step, 0);
+        fetch<true>(c + r * c_step + COLUMNS<T> - 1, 0);
     }
-    constexpr bool blocks = order == Order::block_by_block;
+    constexpr bool blocks = order == Order::block_by_block, along = order == Order::row_by_row;
+    const T *a_low = a + (along ? R / 2 * a_step : 0);  // the lower half of the rows, so that few registers hold their distances
     for (int64_t done = 0; done < depth; done += blocks ? W : depth) {
         const int64_t count = blocks ? least<int64_t>(W, depth - done) : depth;
         for (int64_t p = 0; p < count; ++p) {
@@ -45,42 +58,63 @@ MYTORCH_INLINE void tile_rows(int64_t depth, const T *a, const T *b, int64_t b_s
             const Vec<T> right = load(b + W);
 #pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
-                const T x = a[blocks ? r * W : r];
+                const T x = !along ? a[blocks ? r * W : r] : r < R / 2 ? a[r * a_step] : a_low[(r - R / 2) * a_step];
                 sum[r][0] += x * left;
                 sum[r][1] += x * right;
             }
-            a += blocks ? 1 : TALL;
+            a += order == Order::depth_by_depth ? a_step : 1;
+            a_low += 1;
             b += b_step;
         }
-        a += blocks ? (TALL - 1) * W : 0;
+        a += blocks ? (a_step - 1) * W : 0;
     }
-    if (columns == COLUMNS<T>) {
+    if (bias != nullptr) {
+        const Vec<T> left = load(bias), right = load(bias + W);
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
-            T *row = c + r * c_step;
-            store(row, start == Start::keep ? sum[r][0] + load(row) : sum[r][0]);
-            store(row + W, start == Start::keep ? sum[r][1] + load(row + W) : sum[r][1]);
+            sum[r][0] += left;
+            sum[r][1] += right;
         }
-        return;
     }
-    for (int r = 0; r < R; ++r) {
-        T *row = c + r * c_step;
-        T line[2 * W];
-        store(line, sum[r][0]);
-        store(line + W, sum[r][1]);
-        for (int i = 0; i < columns; ++i) {
-            row[i] = start == Start::keep ? line[i] + row[i] : line[i];
+    if (start == Start::keep) {
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+            sum[r][0] += load(c + r * c_step);
+            sum[r][1] += load(c + r * c_step + W);
         }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+        store(c + r * c_step, sum[r][0]);
+        store(c + r * c_step + W, sum[r][1]);
     }
 }
 
-template <class T, Order order = Order::depth_by_depth, int TALL = ROWS, int R = ROWS>
-__attribute__((noinline)) void tile(int rows, int64_t depth, const T *a, const T *b, int64_t b_step, T *c, int64_t c_step, int columns,
-                                    Start start) {
+template <class T, Order order, int R = ROWS>
+__attribute__((noinline)) void whole_tile(int rows, int64_t depth, const T *a, int64_t a_step, const T *b, int64_t b_step, T *c, int64_t c_step,
+                                          Start start, const T *bias) {
     if (rows == R) {
-        tile_rows<T, R, order, TALL>(depth, a, b, b_step, c, c_step, columns, start);
+        tile_rows<T, R, order>(depth, a, a_step, b, b_step, c, c_step, start, bias);
     } else if constexpr (R > 1) {
-        tile<T, order, TALL, R - 1>(rows, depth, a, b, b_step, c, c_step, columns, start);
+        whole_tile<T, order, R - 1>(rows, depth, a, a_step, b, b_step, c, c_step, start, bias);
+    }
+}
+
+// The rows x columns corner of a tile; a whole one is read from B.
+template <class T, Order order = Order::depth_by_depth>
+void tile(int rows, int64_t depth, const T *a, int64_t a_step, const T *b, int64_t b_step, T *c, int64_t c_step, int columns, Start start,
+          const T *bias = nullptr) {
+    if (columns == COLUMNS<T>) {
+        whole_tile<T, order>(rows, depth, a, a_step, b, b_step, c, c_step, start, bias);
+        return;
+    }
+    T sums[ROWS * COLUMNS<T>];
+    whole_tile<T, order>(rows, depth, a, a_step, b, b_step, sums, COLUMNS<T>, Start::zero, nullptr);
+    for (int r = 0; r < rows; ++r) {
+        for (int i = 0; i < columns; ++i) {
+            const T value = sums[r * COLUMNS<T> + i] + (bias != nullptr ? bias[i] : T(0));
+            c[r * c_step + i] = start == Start::keep ? value + c[r * c_step + i] : value;
+        }
     }
 }
 
@@ -89,20 +123,6 @@ __attribute__((noinline)) void tile(int rows, int64_t depth, const T *a, const T
 inline int64_t panel_height(int64_t rows) {
     const int64_t panels = (rows + ROWS - 1) / ROWS;
     return panels == 0 ? ROWS : (rows + panels - 1) / panels;
-}
-
-// C (rows x columns) (+)= packed panels of A, each with `height` rows, times packed panels of B, on this thread.
-template <class T>
-void multiply_panels(int64_t rows, int64_t columns, int64_t depth, const T *a, const T *b, T *c, int64_t c_step, Start start,
-                     int64_t height = ROWS) {
-    for (int64_t j = 0; j < columns; j += COLUMNS<T>) {
-        const int width = static_cast<int>(least<int64_t>(COLUMNS<T>, columns - j));
-        const T *panel = a;
-        for (int64_t i = 0; i < rows; i += height, panel += ROWS * depth) {
-            const int tall = static_cast<int>(least(height, rows - i));
-            tile<T>(tall, depth, panel, b + j * depth, COLUMNS<T>, c + i * c_step + j, c_step, width, start);
-        }
-    }
 }
 
 // ---- panels from matrices of any strides --------------------------------------------------------------------------------------
@@ -177,15 +197,15 @@ void pack_panel(T *to, const T *from, int64_t line_step, int64_t depth_step, int
     }
 }
 
-// Several panels of lines that are neighbours in memory, `height` lines each: depth by depth, so that what lies together is read
-// together. With a line after the other's panel, a stride of a power of two would throw its own cache lines out. A panel with fewer
-// than WIDE lines also gets some of the next one's, which no tile reads.
+// Panels of lines that are neighbours in memory, `height` lines each, `apart` numbers from one panel to the next: depth by depth, so
+// that what lies together is read together. With a line after the other's panel, a stride of a power of two would throw its own cache
+// lines out. A panel with fewer than WIDE lines also gets some of the next one's, which no tile reads.
 template <class T, int WIDE>
-void pack_neighbours(T *to, const T *from, int64_t depth_step, int64_t lines, int64_t height, int64_t depth) {
+void pack_neighbours(T *to, int64_t apart, const T *from, int64_t depth_step, int64_t lines, int64_t height, int64_t depth) {
     for (int64_t p = 0; p < depth; ++p) {
         const T *source = from + p * depth_step;
         T *target = to + p * WIDE;
-        for (int64_t line = 0; line < lines; line += height, target += WIDE * depth) {
+        for (int64_t line = 0; line < lines; line += height, target += apart) {
             if (line + WIDE <= lines) {
                 std::memcpy(target, source + line, WIDE * sizeof(T));
             } else {
@@ -226,47 +246,74 @@ template <class Body> void each_task(int64_t multiplications, int64_t count, con
 
 constexpr int64_t PANELS = 8;  // of A, or of B, that a task multiplies at a time: they stay in the second-level cache
 
-// Panels [first, first + PANELS) of A, `height` rows each, over depth [p, p + deep).
-template <class T> void pack_rows(T *to, const Matrix<T> &a, int64_t first, int64_t m, int64_t height, int64_t p, int64_t deep) {
-    const int64_t row = first * height;
-    if (a.row_step == 1) {
-        pack_neighbours<T, ROWS>(to, a.data + row + p * a.column_step, a.column_step, least(PANELS * height, m - row), height, deep);
-        return;
+// The left factor of some tiles, `height` rows each: `apart` numbers lie between the first rows of two of them.
+template <class T> struct Left {
+    const T *data;
+    int64_t height, apart, step;
+    Order order;  // depth_by_depth or row_by_row; step is its a_step
+
+    // Packed panels, of the rows from `data` on.
+    static Left packed(const T *data, int64_t height, int64_t depth) { return {data, height, ROWS * depth, ROWS, Order::depth_by_depth}; }
+    // A matrix where it lies, its rows from `row` on over the depth from p on.
+    static Left in_place(const Matrix<T> &a, int64_t height, int64_t row, int64_t p) {
+        const bool along = a.column_step == 1;
+        return {a.data + row * a.row_step + p * a.column_step, height, height * a.row_step, along ? a.row_step : a.column_step,
+                along ? Order::row_by_row : Order::depth_by_depth};
     }
-    for (int64_t i = row; i < least(row + PANELS * height, m); i += height, to += ROWS * deep) {
-        a.pack_left(to, i, least(height, m - i), p, deep);
+    // Is that as quick as packed panels? The rows of a tile, or their columns, lie in lines of the cache of their own, which throw each
+    // other out where they are many, or a power of two apart.
+    static bool lies_well(const Matrix<T> &a) {
+        return ROWS <= 8 && (a.column_step == 1 || (a.row_step == 1 && a.column_step * static_cast<int64_t>(sizeof(T)) % 2048 != 0));
+    }
+};
+
+// C (rows x columns) (+)= A times packed panels of B (+ bias, unless it is NULL), on this thread.
+template <class T>
+void multiply_panels(int64_t rows, int64_t columns, int64_t depth, const Left<T> &a, const T *b, T *c, int64_t c_step, Start start, const T *bias) {
+    const auto multiply = a.order == Order::row_by_row ? tile<T, Order::row_by_row> : tile<T>;
+    for (int64_t j = 0; j < columns; j += COLUMNS<T>) {
+        const int width = static_cast<int>(least<int64_t>(COLUMNS<T>, columns - j));
+        const T *from = a.data;
+        for (int64_t i = 0; i < rows; i += a.height, from += a.apart) {
+            multiply(static_cast<int>(least(a.height, rows - i)), depth, from, a.step, b + j * depth, COLUMNS<T>, c + i * c_step + j, c_step, width,
+                     start, bias == nullptr ? nullptr : bias + j);
+        }
     }
 }
+
+// The rows [row, end) of A over depth [p, p + deep), in panels of `height` rows.
+template <class T> void pack_rows(T *to, const Matrix<T> &a, int64_t row, int64_t end, int64_t height, int64_t p, int64_t deep) {
+    for (int64_t i = row; i < end; i += height, to += ROWS * deep) {
+        a.pack_left(to, i, least(height, end - i), p, deep);
+    }
+}
+
+// All rows of A over depth [p, p + deep), on all threads, in tasks that read what lies together: rows, or depths.
+template <class T> struct LeftPacking {
+    const Matrix<T> &a;
+    T *to;
+    int64_t m, height, p, deep;
+
+    static constexpr int64_t DEPTHS = 32;
+    bool by_depth() const { return a.row_step == 1; }
+    int64_t tasks() const { return by_depth() ? (deep + DEPTHS - 1) / DEPTHS : (m + PANELS * height - 1) / (PANELS * height); }
+    void run(int64_t task) const {
+        if (by_depth()) {
+            const int64_t first = task * DEPTHS;
+            pack_neighbours<T, ROWS>(to + first * ROWS, ROWS * deep, a.data + (p + first) * a.column_step, a.column_step, m, height,
+                                     least(DEPTHS, deep - first));
+        } else {
+            const int64_t row = task * PANELS * height;
+            pack_rows<T>(to + task * PANELS * ROWS * deep, a, row, least(m, row + PANELS * height), height, p, deep);
+        }
+    }
+};
 
 // Columns [begin, end) of B over depth [p, p + deep), panel by panel.
 template <class T> void pack_columns(T *to, const Matrix<T> &b, int64_t begin, int64_t end, int64_t p, int64_t deep) {
     for (int64_t j = begin; j < end; j += COLUMNS<T>, to += COLUMNS<T> * deep) {
         b.pack_right(to, j, least<int64_t>(COLUMNS<T>, end - j), p, deep);
     }
-}
-
-// The product for an A of at most PANELS panels: it is packed first; then each task packs and multiplies columns of its own.
-template <class T>
-void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, T *c, int64_t c_step, Start start) {
-    const int64_t height = panel_height(m);
-    const int64_t rows = (m + height - 1) / height * ROWS;  // of the packed A
-    Scratch<T> left(rows * k);
-    each_task(m * n * k, (k + DEPTH - 1) / DEPTH, [&](int64_t piece) {
-        const int64_t p = piece * DEPTH;
-        pack_rows<T>(left + rows * p, a, 0, m, height, p, least(DEPTH, k - p));
-    });
-    const int64_t panels = (n + COLUMNS<T> - 1) / COLUMNS<T>;
-    const int64_t wide = COLUMNS<T> * least(PANELS, greatest<int64_t>(1, panels / 16));
-    each_task(m * n * k, (n + wide - 1) / wide, [&](int64_t task) {
-        const int64_t j = task * wide;
-        const int64_t columns = least(wide, n - j);
-        Scratch<T> right(wide * least(k, DEPTH));
-        for (int64_t p = 0; p < k; p += DEPTH) {
-            const int64_t deep = least(DEPTH, k - p);
-            pack_columns<T>(right, b, j, j + columns, p, deep);
-            multiply_panels<T>(m, columns, deep, left + rows * p, right, c + j, c_step, p == 0 ? start : Start::keep, height);
-        }
-    });
 }
 
 // Where a product goes, what is there before, and a number per column that is added, unless it is NULL.
@@ -282,47 +329,72 @@ template <class T> struct Result {
     }
 };
 
+// The product for an A of at most PANELS panels: it is packed first, unless it lies well; then each task packs and multiplies columns
+// of its own.
+template <class T> void multiply_flat(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, const Result<T> &to) {
+    const int64_t height = panel_height(m), depth = depth_of(k);
+    const int64_t rows = (m + height - 1) / height * ROWS;  // of the packed A
+    const bool in_place = Left<T>::lies_well(a);
+    Scratch<T> left(in_place ? 0 : rows * k);
+    each_task(m * n * k, in_place ? 0 : (k + depth - 1) / depth, [&](int64_t piece) {
+        const int64_t p = piece * depth;
+        const LeftPacking<T> packing{a, left + rows * p, m, height, p, least(depth, k - p)};
+        for (int64_t task = 0; task < packing.tasks(); ++task) {
+            packing.run(task);
+        }
+    });
+    const int64_t panels = (n + COLUMNS<T> - 1) / COLUMNS<T>;
+    const int64_t wide = COLUMNS<T> * least(PANELS, greatest<int64_t>(1, panels / 16));
+    each_task(m * n * k, (n + wide - 1) / wide, [&](int64_t task) {
+        const int64_t j = task * wide;
+        const int64_t columns = least(wide, n - j);
+        Scratch<T> right(wide * depth);
+        for (int64_t p = 0; p < k; p += depth) {
+            const int64_t deep = least(depth, k - p);
+            pack_columns<T>(right, b, j, j + columns, p, deep);
+            const Result<T> part = to.at(0, j, p == 0);
+            const Left<T> from = in_place ? Left<T>::in_place(a, height, 0, p) : Left<T>::packed(left + rows * p, height, deep);
+            multiply_panels<T>(m, columns, deep, from, right, part.c, part.c_step, part.start, part.bias);
+        }
+    });
+}
+
 // C (m x n) (+)= A (m x k) B (k x n) (+ bias) on all threads. The pieces depend on m, n and k alone, and the pieces of k are added in order,
 // so that every number of threads gives the same bits.
 template <class T> void multiply_by_vectors(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, const Result<T> &to) {
     constexpr int64_t BLOCK = 64 * COLUMNS<T>;  // columns of C at a time
-    T *const c = to.c;
-    const int64_t c_step = to.c_step;
-    const Start start = to.bias != nullptr ? Start::keep : to.start;
-    for (int64_t i = 0; to.bias != nullptr && i < m; ++i) {
-        if (to.start == Start::keep) {
-            map(n, c + i * c_step, [](Vec<T> x, Vec<T> more) { return x + more; }, c + i * c_step, to.bias);
-        } else {
-            std::memcpy(c + i * c_step, to.bias, static_cast<size_t>(n) * sizeof(T));
-        }
-    }
-    if (k == 0) {
-        for (int64_t i = 0; start == Start::zero && i < m; ++i) {
-            std::memset(c + i * c_step, 0, static_cast<size_t>(n) * sizeof(T));
-        }
-        return;
-    }
     const int64_t height = panel_height(m);
     const int64_t panels_a = (m + height - 1) / height;
-    if (panels_a <= PANELS) {
-        multiply_flat(m, n, k, a, b, c, c_step, start);
+    if (k == 0) {
+        for (int64_t i = 0; i < m; ++i) {
+            T *const row = to.c + i * to.c_step;
+            for (int64_t j = 0; j < n; ++j) {
+                row[j] = (to.start == Start::keep ? row[j] : T(0)) + (to.bias != nullptr ? to.bias[j] : T(0));
+            }
+        }
         return;
     }
-    // Where A is tall and B narrow, the tasks that multiply A pack it; otherwise several tasks share its panels, which are packed before.
-    const bool tall = panels_a >= 3 * PANELS && n <= 2 * PANELS * COLUMNS<T>;
-    const int64_t depth = least(k, DEPTH);
+    if (panels_a <= PANELS) {
+        multiply_flat(m, n, k, a, b, to);
+        return;
+    }
+    // Where A does not lie well but is tall, and B narrow, the tasks that multiply A pack its rows; otherwise several tasks share its panels,
+    // which are packed before.
+    const bool in_place = Left<T>::lies_well(a), tall = a.row_step != 1 && panels_a >= 3 * PANELS && n <= 2 * PANELS * COLUMNS<T>;
+    const int64_t depth = depth_of(k);
     const int64_t tasks_down = (panels_a + PANELS - 1) / PANELS;
-    Scratch<T> left(tall ? 0 : panels_a * ROWS * depth);
+    Scratch<T> left(in_place || tall ? 0 : panels_a * ROWS * depth);
     Scratch<T> right(round_up(least(n, BLOCK), COLUMNS<T>) * depth);
     for (int64_t p = 0; p < k; p += depth) {
         const int64_t deep = least(depth, k - p);
         for (int64_t j = 0; j < n; j += BLOCK) {
             const int64_t columns = least(BLOCK, n - j);
-            const int64_t left_tasks = j == 0 && !tall ? tasks_down : 0;
+            const LeftPacking<T> packing{a, left, m, height, p, deep};
+            const int64_t left_tasks = j == 0 && !in_place && !tall ? packing.tasks() : 0;
             const int64_t few = 4 * COLUMNS<T>;  // columns that one task packs
             each_task(m * n * k, left_tasks + (columns + few - 1) / few, [&](int64_t task) {
                 if (task < left_tasks) {
-                    pack_rows<T>(left + task * PANELS * ROWS * deep, a, task * PANELS, m, height, p, deep);
+                    packing.run(task);
                 } else {
                     const int64_t begin = (task - left_tasks) * few;
                     pack_columns<T>(right + begin * deep, b, j + begin, j + least(begin + few, columns), p, deep);
@@ -333,13 +405,15 @@ template <class T> void multiply_by_vectors(int64_t m, int64_t n, int64_t k, con
                 const int64_t panel = task % tasks_down * PANELS;
                 const int64_t row = panel * height;
                 const int64_t column = task / tasks_down * wide;
-                Scratch<T> own(tall ? PANELS * ROWS * deep : 0);
-                if (tall) {
-                    pack_rows<T>(own, a, panel, m, height, p, deep);
+                Scratch<T> own(tall && !in_place ? PANELS * ROWS * deep : 0);
+                if (tall && !in_place) {
+                    pack_rows<T>(own, a, row, least(m, row + PANELS * height), height, p, deep);
                 }
-                multiply_panels<T>(least(PANELS * height, m - row), least(wide, columns - column), deep,
-                                   tall ? own : left + panel * ROWS * deep, right + column * deep, c + row * c_step + j + column, c_step,
-                                   p == 0 ? start : Start::keep, height);
+                const Left<T> from = in_place ? Left<T>::in_place(a, height, row, p)
+                                              : Left<T>::packed(tall ? own : left + panel * ROWS * deep, height, deep);
+                const Result<T> part = to.at(row, j + column, p == 0);
+                multiply_panels<T>(least(PANELS * height, m - row), least(wide, columns - column), deep, from, right + column * deep, part.c,
+                                   part.c_step, part.start, part.bias);
             });
         }
     }

@@ -129,9 +129,9 @@ void multiply_step(int64_t live, int64_t depth, const T *left, const T *right, i
     }
     for (int64_t j = begin; j < end; j += COLUMNS<T>) {
         for (int64_t r = 0; r < live; r += height) {
-            tile<T, Order::block_by_block, TALL<T>>(static_cast<int>(least(height, live - r)), depth, left + r * WIDTH<T>,
-                                                    right + j / COLUMNS<T> * panel, right_step, to.data + r * to.step + j, to.step,
-                                                    static_cast<int>(least<int64_t>(COLUMNS<T>, end - j)), to.start);
+            tile<T, Order::block_by_block>(static_cast<int>(least(height, live - r)), depth, left + r * WIDTH<T>, TALL<T>,
+                                           right + j / COLUMNS<T> * panel, right_step, to.data + r * to.step + j, to.step,
+                                           static_cast<int>(least<int64_t>(COLUMNS<T>, end - j)), to.start);
         }
     }
 }
