@@ -105,7 +105,7 @@ template <class T> struct VectorCorrelation : Correlation<T> {
 
     int64_t packed_size() const { return panels() * ROWS * depth(); }
     int64_t panels() const { return (rows + ROWS - 1) / ROWS; }
-    int64_t panel_rows() const { return (rows + panels() - 1) / panels(); }  // panels of equal height: 16 rows are 8 and 8, not 14 and 2
+    int64_t first_row(int64_t panel) const { return rows * panel / panels(); }  // panels of about equal height: 16 rows are 8 and 8, not 14 and 2
     // The depth is worked off in pieces of some channels, whose panels stay in the first-level cache.
     int64_t pieces() const { return least(channels, (depth() + 319) / 320); }
     int64_t channels_at_once() const { return (channels + pieces() - 1) / pieces(); }
@@ -120,7 +120,7 @@ template <class T> struct VectorCorrelation : Correlation<T> {
         }
         const auto pack = [&](int64_t index) {
             const int64_t group = index / panels(), panel = index % panels();
-            const int64_t row = panel * panel_rows(), height = least(panel_rows(), rows - row);
+            const int64_t row = first_row(panel), height = first_row(panel + 1) - row;
             const T *from = weight + group * group_step + row * row_step;
             for (int64_t c = 0; c < channels; c += channels_at_once()) {
                 const int64_t some = least(channels_at_once(), channels - c);
@@ -217,8 +217,9 @@ template <class T> struct VectorCorrelation : Correlation<T> {
                     }
                 }
                 const T *tile_a = a + panels() * ROWS * channel * taps();
-                for (int64_t row = 0; row < rows; row += panel_rows(), tile_a += ROWS * now * taps()) {
-                    outputs_tile<T>(static_cast<int>(least(panel_rows(), rows - row)), now * taps(), tile_a, left, right, b,
+                for (int64_t i = 0; i < panels(); ++i, tile_a += ROWS * now * taps()) {
+                    const int64_t row = first_row(i);
+                    outputs_tile<T>(static_cast<int>(first_row(i + 1) - row), now * taps(), tile_a, left, right, b,
                                     c + row * c_step + column, c_step, columns, start, added == nullptr ? nullptr : added + row);
                 }
             }
