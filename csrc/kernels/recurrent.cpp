@@ -35,21 +35,27 @@ struct Steps {
 // How a layer is cut: tiles of at most TALL sequences, of about equal height, an even number of them; tasks take some tiles through all
 // steps, or all tiles through some columns of one step. It depends on shapes alone.
 struct Cut {
-    int64_t height, tiles;
+    int64_t batch, tiles;
     int64_t columns;  // of a task, if columns are divided; else 0
     bool alone;
 
     template <class T> static Cut make(int64_t steps, int64_t batch, int64_t size, int64_t gates) {
         const int64_t least_tiles = (batch + TALL<T> - 1) / TALL<T>;
-        const int64_t even = least_tiles > 1 ? round_up(least_tiles, 2) : 1;
         Cut cut;
-        cut.height = (batch + even - 1) / even;
-        cut.tiles = (batch + cut.height - 1) / cut.height;
+        cut.batch = batch;
+        cut.tiles = least(batch, least_tiles > 1 ? round_up(least_tiles, 2) : 1);
         const int64_t weights = gates * size * size * static_cast<int64_t>(sizeof(T));
         cut.columns = weights > LARGE ? round_up((size + 1) / 2, StepProduct<T>::COLUMNS_AT_ONCE) : 0;
         cut.alone = steps * batch * size * size * gates < 1 << 19;
         return cut;
     }
+
+    // The first sequence of a tile, the tile of a sequence, and the height of the tallest tile.
+    int64_t first(int64_t tile) const { return batch * tile / tiles; }
+    int64_t tile_of(int64_t b) const { return ((b + 1) * tiles - 1) / batch; }
+    int64_t height() const { return (batch + tiles - 1) / tiles; }
+    // How many rows of a tile a step of `rows` sequences has.
+    int64_t live(int64_t tile, int64_t rows) const { return greatest<int64_t>(0, least(first(tile + 1), rows) - first(tile)); }
 
     static constexpr int64_t LARGE = 1 << 20;  // bytes of weights that are sure to stay in a core's own cache
 };
@@ -77,21 +83,21 @@ template <class Body> void take_steps(const Cut &cut, int64_t count, int64_t siz
 // Panels of the sequences, twice: those that a step reads and those that it writes change places from step to step.
 template <class T> class Panels {
 public:
-    Panels(const Cut &cut, int64_t depth) : step_(TALL<T> * depth), half_(cut.tiles * step_), data_(2 * half_), height_(cut.height) {}
+    Panels(const Cut &cut, int64_t depth) : step_(TALL<T> * depth), half_(cut.tiles * step_), data_(2 * half_), cut_(cut) {}
     T *tile(int64_t k, int64_t tile) const { return data_ + k % 2 * half_ + tile * step_; }
-    T *row(int64_t k, int64_t b) const { return tile(k, b / height_) + b % height_ * WIDTH<T>; }
+    T *row(int64_t k, int64_t b) const {
+        const int64_t i = cut_.tile_of(b);
+        return tile(k, i) + (b - cut_.first(i)) * WIDTH<T>;
+    }
     void clear() const { std::memset(data_, 0, static_cast<size_t>(2 * half_) * sizeof(T)); }
 
 private:
     int64_t step_, half_;
     Scratch<T> data_;
-    int64_t height_;
+    Cut cut_;
 };
 
 template <class T> int64_t panels_of(int64_t columns) { return (columns + COLUMNS<T> - 1) / COLUMNS<T>; }
-
-// How many rows of a tile a step has.
-int64_t live_rows(const Cut &cut, int64_t rows, int64_t tile) { return greatest<int64_t>(0, least(cut.height, rows - tile * cut.height)); }
 
 // The corners of R rows of a tile in several panels at once: one or two rows are too few sums to keep the vector units busy.
 template <class T, int R, int PANELS>
@@ -153,7 +159,7 @@ template <class T, class Cell> void forward_steps(const Steps &steps, const Cell
         }
     });
     const int64_t apart = round_up(size, StepProduct<T>::COLUMNS_AT_ONCE);  // gates of the unit's columns
-    StepProduct<T> unit(cut.height, size, Cell::GATES * apart, steps.count);
+    StepProduct<T> unit(cut.height(), size, Cell::GATES * apart, steps.count);
     for (int gate = 0; gate < Cell::GATES; ++gate) {
         unit.pack(gate * apart, {w_hh + gate * size * size, size, 1}, size, cut.alone);
     }
@@ -170,10 +176,10 @@ template <class T, class Cell> void forward_steps(const Steps &steps, const Cell
         const int64_t rows = steps.size(t);
         Scratch<T> left(unit.room());
         for (int64_t i = first; i < last; ++i) {
-            const int64_t live = live_rows(cut, rows, i);
+            const int64_t live = cut.live(i, rows);
             const bool on_unit = live > 0 && unit.take(left, states.tile(k, i), live);
             for (int gate = 0; gate < Cell::GATES && live > 0; ++gate) {
-                const Target<T> to = cell.product(gate, steps.start(t) + i * cut.height);
+                const Target<T> to = cell.product(gate, steps.start(t) + cut.first(i));
                 if (on_unit) {
                     unit.multiply(left, live, gate * apart, begin, end, to);
                 } else {
@@ -182,7 +188,7 @@ template <class T, class Cell> void forward_steps(const Steps &steps, const Cell
                 }
             }
         }
-        for (int64_t b = first * cut.height; b < least(last * cut.height, rows); ++b) {
+        for (int64_t b = cut.first(first); b < least(cut.first(last), rows); ++b) {
             cell.forward(steps.start(t) + b, b, steps.before(k, b), states.row(k, b), states.row(k + 1, b), begin, end);
         }
     });
@@ -238,7 +244,7 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
             }
         }
     });
-    StepProduct<T> unit(cut.height, wide == size ? depth : 0, round_up(size, StepProduct<T>::COLUMNS_AT_ONCE), steps.count);
+    StepProduct<T> unit(cut.height(), wide == size ? depth : 0, round_up(size, StepProduct<T>::COLUMNS_AT_ONCE), steps.count);
     unit.pack(0, {w_hh, 1, size}, size, cut.alone);
     const Panels<T> gradients(cut, depth);
     const int64_t parts = cut.columns != 0 ? 1 : cut.tiles;
@@ -249,8 +255,8 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
             const int64_t rows = steps.size(steps.at(steps.count - back));
             Scratch<T> left(unit.room());
             for (int64_t i = first; i < last; ++i) {
-                const int64_t live = live_rows(cut, rows, i);
-                const Target<T> to = {cell.dh + i * cut.height * size, size, Cell::STATE};
+                const int64_t live = cut.live(i, rows);
+                const Target<T> to = {cell.dh + cut.first(i) * size, size, Cell::STATE};
                 if (live > 0 && unit.take(left, gradients.tile(back - 1, i), live)) {
                     unit.multiply(left, live, 0, begin, end, to);
                 } else if (live > 0) {
@@ -264,7 +270,7 @@ template <class T, class Cell> void backward_steps(const Steps &steps, const Cel
             const int64_t t = steps.at(k);
             for (int64_t i = first; i < last; ++i) {
                 T *const sum = part_sums + (parts == 1 ? 0 : i) * Cell::GRADIENTS * wide;
-                for (int64_t b = i * cut.height; b < least((i + 1) * cut.height, steps.size(t)); ++b) {
+                for (int64_t b = cut.first(i); b < least(cut.first(i + 1), steps.size(t)); ++b) {
                     cell.backward(steps.start(t) + b, b, steps.before(k, b), gradients.row(back, b), sum, begin, end);
                 }
             }
