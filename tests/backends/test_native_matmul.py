@@ -26,6 +26,15 @@ def test_product_in_every_transposition(sizes, transposed, dtype):
     check("matmul", matrix(m, k, dtype, transposed[0], 1), matrix(k, n, dtype, transposed[1], 2), atol=3e-4)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [256, 384, 512])  # columns of the left factor a power of two apart are packed, others read in place
+@pytest.mark.parametrize(("depth", "columns"), [(40, 30), (385, 270), (800, 20)])
+def test_product_with_many_rows_that_lie_side_by_side(rows, depth, columns, dtype):
+    left = matrix(rows, depth, dtype, True, 1)
+    check("matmul", left, floats(depth, columns, dtype=dtype, seed=2), atol=3e-4)
+    check("linear", left, floats(columns, depth, dtype=dtype, seed=2), floats(columns, dtype=dtype, seed=3), atol=3e-4)
+
+
 @given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 80), st.integers(1, 3), st.integers(1, 3), st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_product_of_strided_matrices(m, k, n, step_a, step_b, backwards):
