@@ -37,7 +37,7 @@ def run(T: Any, steps: int = 6, **options: Any) -> tuple[list[float], Any, int]:
 OPTIONS = [{"line_search_fn": "strong_wolfe"}, {"lr": 1e-3}, {"lr": 1e-3, "history_size": 3, "max_iter": 7},
            {"line_search_fn": "strong_wolfe", "max_iter": 4, "lr": 0.5}, {"line_search_fn": "strong_wolfe", "max_eval": 5},
            {"line_search_fn": "strong_wolfe", "tolerance_grad": 1.0}, {"lr": 1e-3, "tolerance_change": 1e-2},
-           {"line_search_fn": "strong_wolfe", "lr": 100.0}, {"line_search_fn": "strong_wolfe", "lr": 1e-4}]
+           {"line_search_fn": "strong_wolfe", "lr": 100.0}, {"line_search_fn": "strong_wolfe", "lr": 3e-3}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -102,7 +102,8 @@ SOLVERS = [
                                                               "logdet", "linalg.pinv", "pinverse")],
     Sample("linalg.inv", lambda m: (m.complex(2, 2),)),
     Sample("linalg.det", lambda m: (m.complex(3, 3),)),
-    Sample("linalg.det", lambda m: (m.values([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.0, 1.0]]),), slopes=False, twice=False),  # singular
+    Sample("linalg.det", lambda m: (m.values([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.0, 1.0]]),), twice=False,
+           torch=False),  # singular: torch's gradient is 0 where its factorisation meets a zero, which it does on some processors
     Sample("linalg.slogdet", lambda m: (m.complex(3, 3),)),
     *[Sample(name, lambda m: (regular(m, 3), m(3, 2))) for name in ("linalg.solve", "linalg.solve_ex", "linalg.lstsq")],
     Sample("linalg.solve", lambda m: (regular(m, 3, 2), m(2, 3))),
