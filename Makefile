@@ -161,6 +161,9 @@ $(SANITIZE_VENV)/.stamp-tools: $(SANITIZE_VENV)/.stamp-venv
 	$(SANITIZE_VENV)/bin/python -m $(PIP) install cmake ninja numpy
 	@touch $@
 
-$(PARITY_VENV)/.stamp-parity: $(PARITY_VENV)/.stamp-core
+# It sees the packages of the first environment, so that mytorch is built once.
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
+$(PARITY_VENV)/.stamp-parity: $(PARITY_VENV)/.stamp-venv $(VENV)/.stamp-core
+	@echo "import site; site.addsitedir('$$($(BIN)/python -c '$(SITE)')')" > "$$($(PARITY_VENV)/bin/python -c '$(SITE)')/first.pth"
 	$(call install_extras,$(PARITY_VENV),test parity)
 	@touch $@
