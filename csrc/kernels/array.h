@@ -2,7 +2,8 @@
 //
 // Each file in this folder is compiled once per instruction set, with MYTORCH_ISA naming it. Everything must live in
 // mytorch::MYTORCH_ISA: an inline function shared between builds, also one of the standard library's containers, would be linked
-// once, and AVX-512 instructions would run on a processor that has none.
+// once, and AVX-512 instructions would run on a processor that has none. The build for AMX is the exception: it runs where AVX-512's
+// does, and takes from that what the matrix unit does not change, which lives in mytorch::MYTORCH_VECTORS.
 #ifndef MYTORCH_KERNELS_ARRAY_H
 #define MYTORCH_KERNELS_ARRAY_H
 
@@ -14,12 +15,28 @@
 
 #include "../kernels.h"
 
+#if defined(__AMX_BF16__)
+#define MYTORCH_VECTORS avx512
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace avx512 {}
+namespace MYTORCH_ISA { using namespace avx512; }
+}  // namespace mytorch
+#else
+#define MYTORCH_VECTORS MYTORCH_ISA
+#endif
+
+namespace mytorch {
+namespace MYTORCH_VECTORS {
+
+// Not in line: checks stand in every kernel, and would be a good part of its code.
+#define MYTORCH_CALLED inline __attribute__((noinline))
+
+[[noreturn]] MYTORCH_CALLED void refuse(const char *what) { throw std::invalid_argument(what); }
+[[noreturn]] MYTORCH_CALLED void lack_memory() { throw std::bad_alloc(); }
 
 inline void require(bool fits, const char *what) {
     if (!fits) {
-        throw std::invalid_argument(what);
+        refuse(what);
     }
 }
 
@@ -33,7 +50,7 @@ template <> constexpr int type_number<int16_t>() { return MYTORCH_INT16; }
 template <> constexpr int type_number<int32_t>() { return MYTORCH_INT32; }
 template <> constexpr int type_number<int64_t>() { return MYTORCH_INT64; }
 
-inline int64_t count_of(const mytorch_array &x) {
+MYTORCH_CALLED int64_t count_of(const mytorch_array &x) {
     int64_t count = 1;
     for (int i = 0; i < x.ndim; ++i) {
         count *= x.shape[i];
@@ -42,7 +59,7 @@ inline int64_t count_of(const mytorch_array &x) {
 }
 
 // Row-major without gaps.
-inline bool is_contiguous(const mytorch_array &x) {
+MYTORCH_CALLED bool is_contiguous(const mytorch_array &x) {
     int64_t expected = x.itemsize;
     for (int i = x.ndim - 1; i >= 0; --i) {
         if (x.shape[i] != 1 && x.strides[i] != expected) {
@@ -53,7 +70,7 @@ inline bool is_contiguous(const mytorch_array &x) {
     return true;
 }
 
-inline bool same_shape(const mytorch_array &x, const mytorch_array &y) {
+MYTORCH_CALLED bool same_shape(const mytorch_array &x, const mytorch_array &y) {
     bool same = x.ndim == y.ndim;
     for (int i = 0; same && i < x.ndim; ++i) {
         same = x.shape[i] == y.shape[i];
@@ -64,10 +81,11 @@ inline bool same_shape(const mytorch_array &x, const mytorch_array &y) {
 template <class T> bool holds(const mytorch_array &x) { return x.type == type_number<T>(); }
 
 // The elements of an array that is contiguous and of type T, which the caller has checked or wants checked here; NULL for None.
-template <class T> T *elements(const mytorch_array &x) {
-    require(x.data == nullptr || (holds<T>(x) && is_contiguous(x)), "expected a contiguous array of the kernel's type");
-    return static_cast<T *>(x.data);
+MYTORCH_CALLED void *elements_of(const mytorch_array &x, int type) {
+    require(x.data == nullptr || (x.type == type && is_contiguous(x)), "expected a contiguous array of the kernel's type");
+    return x.data;
 }
+template <class T> T *elements(const mytorch_array &x) { return static_cast<T *>(elements_of(x, type_number<T>())); }
 
 // A stride in elements.
 inline int64_t step(const mytorch_array &x, int dim) { return x.strides[dim] / x.itemsize; }
@@ -91,7 +109,7 @@ template <class Body> void parallel(int64_t count, const Body &body) {
         },
         &job);
     if (job.out_of_memory) {
-        throw std::bad_alloc();
+        lack_memory();
     }
 }
 
@@ -110,7 +128,7 @@ template <class T> class Scratch {
 public:
     explicit Scratch(int64_t count) : bytes_(static_cast<size_t>(count) * sizeof(T)), data_(static_cast<T *>(mytorch_take_scratch(bytes_))) {
         if (data_ == nullptr) {
-            throw std::bad_alloc();
+            lack_memory();
         }
     }
     ~Scratch() { mytorch_give_scratch(data_, bytes_); }
@@ -128,7 +146,7 @@ inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit 
 template <class T> constexpr T least(T a, T b) { return a < b ? a : b; }
 template <class T> constexpr T greatest(T a, T b) { return a > b ? a : b; }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

@@ -6,7 +6,7 @@
 #include "vec.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 typedef uint32_t VecU __attribute__((vector_size(REGISTER_BYTES)));
 typedef uint16_t Halves __attribute__((vector_size(REGISTER_BYTES / 2)));  // as many numbers as a vector of float32 holds
@@ -80,7 +80,7 @@ template <class Kernel> int by_type(const mytorch_array &x, const Kernel &kernel
                                 : 0;
 }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

@@ -15,7 +15,7 @@
 #include "gemm.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 struct Axis {
     int64_t size;                       // of the image
@@ -376,7 +376,7 @@ template <class T> struct Correlation {
     }
 };
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

@@ -3,7 +3,7 @@
 #include "conv_depthwise.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 namespace {
 
@@ -166,5 +166,5 @@ template void depthwise<double>(const Axes *, int64_t, int64_t, int64_t, int64_t
 template void depthwise_grad_weight<float>(const Axes &, int64_t, int64_t, int64_t, const float *, const float *, float *);
 template void depthwise_grad_weight<double>(const Axes &, int64_t, int64_t, int64_t, const double *, const double *, double *);
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch

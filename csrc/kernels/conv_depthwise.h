@@ -5,7 +5,7 @@
 #include "conv.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 // The first `count` numbers of a vector, `step` apart.
 template <class T> MYTORCH_INLINE void put_line(T *to, Vec<T> values, int64_t count, int64_t step) {
@@ -35,7 +35,7 @@ void depthwise(const Axes *phases, int64_t number, int64_t images, int64_t chann
 template <class T>
 void depthwise_grad_weight(const Axes &axes, int64_t images, int64_t channels, int64_t multiplier, const T *g, const T *x, T *dw);
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

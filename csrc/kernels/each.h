@@ -6,7 +6,7 @@
 #include "bfloat16.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 // y = f(x...), on vectors of numbers of T's kind.
 template <class T, class F, class... In> int each(const F &f, const mytorch_array &y, const In &...x) {
@@ -46,7 +46,7 @@ template <class F> int unary_grad(const mytorch_argument *x) {
     });
 }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

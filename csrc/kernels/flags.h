@@ -5,7 +5,7 @@
 #include "vec.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 // A vector's worth of bools.
 template <class T> MYTORCH_INLINE Mask<T> flags(const uint8_t *from) {
@@ -31,7 +31,7 @@ template <class T> MYTORCH_INLINE Mask<T> flags(const uint8_t *from, int64_t cou
     return flags<T>(bytes);
 }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

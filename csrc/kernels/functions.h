@@ -6,7 +6,7 @@
 #include "bfloat16.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 constexpr float FAR_TURN = 12000.0f;  // up to here n below has 13 bits at most
 
@@ -76,7 +76,7 @@ template <class T> MYTORCH_INLINE Vec<T> log1p(Vec<T> x) {
 // -1, 0 or 1; NaN passes.
 template <class T> MYTORCH_INLINE Vec<T> sign(Vec<T> x) { return x > T(0) ? all(T(1)) : x < T(0) ? all(T(-1)) : x == T(0) ? Vec<T>{} : x; }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

@@ -79,7 +79,7 @@ template <class T> struct Strip {
 
 // The lanes f(i) as a vector.
 template <class T, class Body> MYTORCH_INLINE Vec<T> lanes_of(const Body &f) {
-    Vec<T> v;
+    Vec<T> v{};
     for (int i = 0; i < WIDTH<T>; ++i) {
         v[i] = static_cast<Number<T>>(f(i));
     }

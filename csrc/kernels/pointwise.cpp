@@ -171,38 +171,35 @@ bool plan(const mytorch_array &a, const mytorch_array &b, const mytorch_array &y
     return true;
 }
 
-// A vector's worth of a row: along memory, one number repeated, or numbers apart.
-template <class T> MYTORCH_INLINE Vec<T> pick(const T *from, int64_t step, int64_t count) {
-    if (step == 1) {
-        return count == WIDTH<T> ? load(from) : load_some(from, count);
-    }
-    if (step == 0) {
-        return all<Number<T>>(*from);
-    }
-    Vec<T> v{};
+// Numbers apart, side by side.
+template <class T> MYTORCH_CALLED const T *lay_out(T *to, const T *from, int64_t step, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
-        v[i] = from[i * step];
+        to[i] = from[i * step];
     }
-    return v;
+    return to;
 }
 
+// A row: numbers along memory or apart, or one number repeated.
 template <class F, class A, class B, class Y> void map_row(int64_t n, const A *a, int64_t step_a, const B *b, int64_t step_b, Y *y) {
-    constexpr int W = WIDTH<Y>;
-    using T = Number<Y>;
-    int64_t i = 0;
-    if (step_a == 1 && step_b == 1) {
-        for (; i + W <= n; i += W) {
-            fetch(a + i);
-            fetch(b + i);
-            fetch<true>(y + i);
-            store(y + i, F::template at<T>(load(a + i), load(b + i)));
+    constexpr int64_t MOST = 512;
+    const auto f = [](auto v, auto w) { return F::template at<Number<Y>>(v, w); };
+    A laid_a[MOST];
+    B laid_b[MOST];
+    const bool a_lies = step_a == 1 || (step_a == 0 && step_b != 0), b_lies = step_b == 1 || step_b == 0;
+    const int64_t piece = a_lies && b_lies ? n : least(n, MOST);
+    for (int64_t i = 0; i < n; i += piece, y += piece) {
+        const int64_t count = least(piece, n - i);
+        const A *const from_a = a_lies ? a + i * step_a : lay_out(laid_a, a + i * step_a, step_a, count);
+        const B *const from_b = b_lies ? b + i * step_b : lay_out(laid_b, b + i * step_b, step_b, count);
+        if (step_b == 0) {
+            const auto number = all<Number<B>>(*from_b);
+            map(count, y, [=](auto v) { return f(v, number); }, from_a);
+        } else if (step_a == 0) {
+            const auto number = all<Number<A>>(*from_a);
+            map(count, y, [=](auto w) { return f(number, w); }, from_b);
+        } else {
+            map(count, y, f, from_a, from_b);
         }
-    }
-    for (; i + W <= n; i += W) {
-        store(y + i, F::template at<T>(pick(a + i * step_a, step_a, W), pick(b + i * step_b, step_b, W)));
-    }
-    if (i < n) {
-        store_some(y + i, F::template at<T>(pick(a + i * step_a, step_a, n - i), pick(b + i * step_b, step_b, n - i)), n - i);
     }
 }
 
@@ -268,7 +265,7 @@ template <class F, bool FIRST = false> int with_number(const mytorch_argument *x
         using T = std::remove_pointer_t<decltype(type)>;
         using N = Number<T>;
         const Vec<T> number = all(static_cast<N>(x[1].number));
-        return each<T>([&](Vec<T> v) { return FIRST ? F::template at<N>(number, v) : F::template at<N>(v, number); }, x[2].array, x[0].array);
+        return each<T>([number](Vec<T> v) { return FIRST ? F::template at<N>(number, v) : F::template at<N>(v, number); }, x[2].array, x[0].array);
     });
 }
 

@@ -9,8 +9,8 @@
 // A cell is a layer of one step. For it, weights are read where they lie, the input projection belongs to the step, and each thread
 // has its sequences from x to h: what one processor has written another would have to fetch.
 #include "few_rows.h"
+#include "products.h"
 #include "recurrent_tiles.h"
-#include "tile_products.h"
 
 namespace mytorch {
 namespace MYTORCH_ISA {

@@ -5,7 +5,7 @@
 #include "bfloat16.h"
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 constexpr int64_t CHUNK = 1024;  // numbers that are added in their own precision; two arrays of them fit into the fastest cache
 
@@ -261,7 +261,7 @@ template <class T> void sum_across(const Dims &n, const T *x, T *y, double divis
     });
 }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

@@ -3,12 +3,7 @@
 
 namespace mytorch {
 
-// Families that the matrix unit does not change are AVX-512's in its build, too: CMakeLists.txt compiles them once.
-#if defined(__AMX_BF16__)
-namespace avx512 {
-#else
-namespace MYTORCH_ISA {
-#endif
+namespace MYTORCH_VECTORS {
 
 extern const mytorch_kernel activation_kernels[];
 extern const mytorch_kernel arrange_kernels[];
@@ -30,7 +25,7 @@ extern const mytorch_kernel scatter_kernels[];
 extern const mytorch_kernel softmax_kernels[];
 extern const mytorch_kernel sum_kernels[];
 
-}  // namespace avx512 or MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 
 namespace MYTORCH_ISA {
 
@@ -44,10 +39,6 @@ extern const mytorch_kernel matmul_kernels[];
 extern const mytorch_kernel recurrent_kernels[];
 
 namespace {
-
-#if defined(__AMX_BF16__)
-using namespace avx512;
-#endif
 
 const mytorch_kernel *const families[] = {
     activation_kernels,

@@ -200,19 +200,6 @@ template <class Unit, class From> void multiply_in_pairs(int64_t m, int64_t n, i
 
 #endif
 
-// C (m x n) (+)= A (m x k) B (k x n) (+ bias) on all threads, on the unit that is quicker. Every number of threads gives the same bits.
-template <class T> void multiply(int64_t m, int64_t n, int64_t k, const Matrix<T> &a, const Matrix<T> &b, const Result<T> &to) {
-#if defined(__AMX_BF16__)
-    if constexpr (sizeof(T) == sizeof(float)) {
-        if (worth_tiles(m, n, k)) {
-            multiply_in_pairs<Amx, float>(m, n, k, {a.data, a.row_step, a.column_step}, {b.data, b.column_step, b.row_step}, to);
-            return;
-        }
-    }
-#endif
-    multiply_by_vectors<T>(m, n, k, a, b, to);
-}
-
 }  // namespace MYTORCH_ISA
 }  // namespace mytorch
 

@@ -16,7 +16,7 @@
 
 
 namespace mytorch {
-namespace MYTORCH_ISA {
+namespace MYTORCH_VECTORS {
 
 #if defined(__AVX512F__)
 constexpr int REGISTER_BYTES = 64;
@@ -52,7 +52,7 @@ template <class T> MYTORCH_INLINE Vec<T> load(const T *from) {
 
 template <class T> MYTORCH_INLINE void store(T *to, Vec<T> v) { std::memcpy(to, &v, sizeof(v)); }
 
-template <class T> MYTORCH_INLINE Vec<T> all(T x) { return Vec<T>{} + x; }  // note: -0.0 becomes 0.0
+template <class T> MYTORCH_INLINE Vec<T> all(T x) { return x - Vec<T>{}; }  // not a sum: -0.0 + 0.0 is 0.0
 
 // The first `count` elements, the others `fill`.
 template <class T> MYTORCH_INLINE Vec<T> load_some(const T *from, int64_t count, T fill = T(0)) {
@@ -346,7 +346,7 @@ template <class T> MYTORCH_INLINE Vec<T> tanh(Vec<T> x) {
     return bits_as<Vec<T>>(bits_as<Mask<T>>(size) | sign);
 }
 
-}  // namespace MYTORCH_ISA
+}  // namespace MYTORCH_VECTORS
 }  // namespace mytorch
 
 #endif

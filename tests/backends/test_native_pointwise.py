@@ -76,12 +76,13 @@ def test_broadcasting(shape, ones, dropped, exchanged):
 
 
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "div"])
-@pytest.mark.parametrize("number", [2, -0.75, 0.0, float("1e20")])
+@pytest.mark.parametrize("number", [2, -0.75, 0.0, -0.0, float("1e20")])
 def test_number_on_either_side(name, number):
     for dtype in (np.float32, np.float64):
         x = floats(10_001, dtype=dtype, edges=True)
         check(name, x, number, bitwise=True)
         check(name, number, x, bitwise=True)
+        check(name, np.full((10_001, 1), number, dtype), x.reshape(10_001, 1) * np.ones(2, dtype), bitwise=True)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
