@@ -104,7 +104,9 @@ def where_method(self: Any, condition: Any, other: Any) -> Any:
     return where(condition, self, other)
 
 
-def _clamp(x: Any, low: Any, high: Any) -> Any:
+@kernel
+def clamp_forward(x: Any, low: Any, high: Any) -> Any:
+    """x limited to [low, high], each of which may be None, a number or an array; high where low is larger."""
     # np.maximum and np.minimum propagate NaN, as torch's clamp does
     def limit(v: Any, *bounds: Any) -> Any:
         bounds_left = list(bounds)
@@ -128,7 +130,7 @@ def _clamp_inside(x: Any, low: Any, high: Any) -> Any:
     return x >= low if high is None else (x >= low) & (x <= high)
 
 
-_clamp_op = Op("clamp", _clamp, lambda g, x, low, high: kept_op(g, _clamp_inside(x, low, high)),
+_clamp_op = Op("clamp", clamp_forward, lambda g, x, low, high: kept_op(g, _clamp_inside(x, low, high)),
                lambda g, x, low, high: kept_op(g, x < low if high is None else (x < low) & (low < high)),
                lambda g, x, low, high: kept_op(g, x > high if low is None else (x > high) | (low > high)), holomorphic=False)
 

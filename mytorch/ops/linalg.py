@@ -13,6 +13,7 @@ from mytorch.backends import kernel
 from mytorch.node_names import titled
 from mytorch.ops.arithmetic import add, mul
 from mytorch.ops.autocast import full_precision, get_casting, lower_precision, lowered, without_autocast
+from mytorch.ops.choices import where
 from mytorch.ops.common import (
     BFLOAT16_NP,
     FLOAT16,
@@ -576,9 +577,24 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return dot_product / (size_1 * size_2)
 
 
+_BY_PRODUCT = {"use_mm_for_euclid_dist_if_necessary": None, "use_mm_for_euclid_dist": True, "donot_use_mm_for_euclid_dist": False}
+
+
 @full_precision
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
-    """Distances in the p-norm between all rows: (*, n, d), (*, m, d) -> (*, n, m)."""
+    """Distances in the p-norm between all rows: (*, n, d), (*, m, d) -> (*, n, m).
+
+    Args:
+        compute_mode: whether Euclidean distances are found by a product of matrices, from |a|^2 + |b|^2 - 2 a.b, which takes n * m numbers of
+            memory instead of n * m * d, and loses digits where a is close to b: 'use_mm_for_euclid_dist',
+            'donot_use_mm_for_euclid_dist', or by default where there are more than 25 rows.
+    Derivative: g (a - b) / |a - b| for p = 2; 0 where a equals b.
+    Raises:
+        RuntimeError: for vectors, or rows of different lengths.
+        ValueError: for another compute_mode.
+    """
+    if compute_mode not in _BY_PRODUCT:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     for name, x in (("X1", x1), ("X2", x2)):
         require_tensor("cdist", x, name.lower(), 1 if x is x1 else 2)
         if x._array.ndim < 2:
@@ -586,4 +602,9 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_eucl
     if x1._array.shape[-1] != x2._array.shape[-1]:
         raise RuntimeError("X1 and X2 must have the same number of columns. "
                            f"X1: {x1._array.shape[-1]} X2: {x2._array.shape[-1]} (shapes {list(x1._array.shape)} and {list(x2._array.shape)})")
+    by_product = _BY_PRODUCT[compute_mode]
+    if p == 2 and (by_product or (by_product is None and max(x1._array.shape[-2], x2._array.shape[-2]) > 25)):
+        squares = x1.square().sum(-1, keepdim=True) + x2.square().sum(-1).unsqueeze(-2) - 2 * (x1 @ x2.mT)
+        same = squares <= 0  # there the root has no derivative; the distance's is 0
+        return where(same, 0, where(same, 1, squares).sqrt())
     return titled((unsqueeze(x1, -2) - unsqueeze(x2, -3)).norm(p, dim=-1), "cdist")

@@ -78,6 +78,19 @@ def test_declines_what_it_does_not_compute(name):
     declines(name, floats(10), **dict.fromkeys(meta, 1e60))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bounds", [(-1.0, 2.0), (0, None), (None, 0.5), (2.0, 1.0), (-float("inf"), float("inf"))])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_clamp(shape, bounds, dtype):
+    check("clamp_forward", np.multiply(floats(*shape, dtype=dtype, edges=True), 4, out=...), *bounds, bitwise=True)
+
+
+def test_clamp_declines_arrays_and_nan_as_bounds():
+    for bounds in ((float("nan"), 1.0), (floats(10), 1.0), (None, True), (None, 1e60)):
+        declines("clamp_forward", floats(10), *bounds)
+    declines("clamp_forward", np.arange(10), 0, 5)
+
+
 @pytest.mark.parametrize(("name", "meta"), CASES)
 def test_half_numbers_are_computed_in_float32_and_rounded_once(name, meta):
     x, g = mytorch.linspace(-8, 8, 1001).bfloat16(), mytorch.linspace(-2, 3, 1001).bfloat16()

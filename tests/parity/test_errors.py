@@ -97,6 +97,8 @@ def test_distances_of_rows_of_different_lengths_are_refused_as_in_torch():
     for call, words in (("T.cdist(T.ones(2, 3), T.ones(2, 4))", "X1: 3 X2: 4"), ("T.cdist(T.ones(3), T.ones(2, 3))", "X1 got: 1D")):
         assert type(error_of(torch, call)) is type(error_of(mytorch, call)) is RuntimeError
         assert words in str(error_of(mytorch, call))
+    call = "T.cdist(T.ones(2, 3), T.ones(2, 3), compute_mode='mm')"
+    assert type(error_of(torch, call)) is type(error_of(mytorch, call)) is ValueError
 
 
 def test_what_is_made_in_inference_mode_stays_out_of_graphs():

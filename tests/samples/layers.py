@@ -34,6 +34,9 @@ LINALG = [
     Sample("cross", lambda m: (m(2, 3), m(2, 3)), {"dim": 1}),
     Sample("cosine_similarity", lambda m: (m(2, 3), m(2, 3))),
     Sample("cdist", lambda m: (m(2, 3), m(4, 3))),
+    Sample("cdist", lambda m: (m(27, 2), m(3, 2))),  # by a product
+    Sample("cdist", lambda m: (m(2, 3, 2), m(4, 2)), {"compute_mode": "use_mm_for_euclid_dist"}),
+    Sample("cdist", lambda m: (m(27, 2), m(3, 2)), {"compute_mode": "donot_use_mm_for_euclid_dist"}),
     Sample(F + "linear", lambda m: (m(2, 3), m(4, 3), m(4))),
     Sample(F + "linear", lambda m: (m(2, 2, 3), m(4, 3))),
     Sample(F + "bilinear", lambda m: (m(2, 3), m(2, 4), m(5, 3, 4), m(5))),

@@ -51,7 +51,17 @@ def _gradient(name: str) -> Callable[..., Any]:
     return override
 
 
+def clamp_forward(x: Array, low: Any, high: Any) -> Any:
+    """The kernel of hardtanh, where the bounds are numbers or None. It lets NaN of x pass; a bound that is NaN would have to spread."""
+    below, above = -math.inf if low is None else low, math.inf if high is None else high
+    for bound in (below, above):
+        if type(bound) not in (int, float) or not (-_HUGE < bound < _HUGE or abs(bound) == math.inf):
+            return NotImplemented
+    return K.hardtanh(x, below, above, 0.0, empty(x.shape, x.dtype)) if _answers(x, []) else NotImplemented
+
+
 overrides: dict[str, Callable[..., Any]] = {
+    "clamp_forward": clamp_forward,
     **{name: _forward(name) for name in _SETTINGS},
     **{f"{name}_grad": _gradient(name) for name in _SETTINGS},
 }
