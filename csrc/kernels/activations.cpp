@@ -27,13 +27,13 @@ struct LeakyRelu {  // a: the slope below 0
     template <class T> static Vec<T> gradient(Vec<T> g, Vec<T> x, const Settings<T> &s) { return x > T(0) ? g : g * s.a; }
 };
 struct Threshold {  // a: the limit, b: the value up to it
-    template <class T> static Vec<T> at(Vec<T> x, const Settings<T> &s) { return x <= s.a ? Vec<T>{} + s.b : x; }
+    template <class T> static Vec<T> at(Vec<T> x, const Settings<T> &s) { return x <= s.a ? all(s.b) : x; }
     template <class T> static Vec<T> gradient(Vec<T> g, Vec<T> x, const Settings<T> &s) { return x > s.a ? g : Vec<T>{}; }
 };
 struct HardTanh {  // from a to b; NaN passes
     template <class T> static Vec<T> at(Vec<T> x, const Settings<T> &s) {
-        const Vec<T> y = x < s.a ? Vec<T>{} + s.a : x;
-        return y > s.b ? Vec<T>{} + s.b : y;
+        const Vec<T> y = x < s.a ? all(s.a) : x;
+        return y > s.b ? all(s.b) : y;
     }
     template <class T> static Vec<T> gradient(Vec<T> g, Vec<T> x, const Settings<T> &s) { return (x > s.a) & (x < s.b) ? g : Vec<T>{}; }
 };
@@ -77,7 +77,7 @@ struct LogSigmoid {
 
 // x tanh(log(1 + e)), e = e^x, where the tanh is n / (n + 2) with n = e (e + 2).
 struct Mish {
-    template <class T> static Vec<T> power(Vec<T> x) { return exp<T>(x > T(20) ? Vec<T>{} + T(20) : x); }
+    template <class T> static Vec<T> power(Vec<T> x) { return exp<T>(x > T(20) ? all(T(20)) : x); }
     template <class T> static Vec<T> at(Vec<T> x, const Settings<T> &) {
         const Vec<T> e = power<T>(x), n = e * (e + T(2));
         return x * (n / (n + T(2)));

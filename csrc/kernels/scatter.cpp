@@ -99,6 +99,20 @@ int gather(const mytorch_argument *x) {
            : y.itemsize == 2 ? gather_typed<uint16_t>(from, places, y, size) : 0;
 }
 
+// Slices [begin, end) of y, counted over all o. BYTES is the size of a slice, which makes its copy one instruction; 0 stands for any.
+template <int64_t BYTES = 0>
+void copy_slices(const char *x, const int64_t *at, char *y, const Sizes &size, int64_t any_bytes, int64_t begin, int64_t end) {
+    const int64_t n = size.n, m = size.m, bytes = BYTES != 0 ? BYTES : any_bytes;
+    while (begin < end) {
+        const int64_t outer = begin / m, stop = least(end, (outer + 1) * m);
+        const char *block = x + outer * n * bytes;
+        for (const int64_t *place = at + (begin - outer * m); begin < stop; ++begin, ++place) {
+            const int64_t row = *place < 0 ? *place + n : *place;
+            std::memcpy(y + begin * bytes, block + row * bytes, static_cast<size_t>(bytes));
+        }
+    }
+}
+
 // y[o, j] = x[o, at[j]], slices of any type; places may count from the end: x, places, y, outer, inner
 int take_slices(const mytorch_argument *x) {
     const mytorch_array &from = x[0].array, &places = x[1].array, &y = x[2].array;
@@ -116,10 +130,8 @@ int take_slices(const mytorch_argument *x) {
     char *to = static_cast<char *>(y.data);
     const int64_t bytes = size.inner * y.itemsize;
     parallel_ranges(size.outer * size.m, GRAIN / size.inner + 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            const int64_t place = at[i % size.m], row = i / size.m * size.n + (place < 0 ? place + size.n : place);
-            std::memcpy(to + i * bytes, source + row * bytes, static_cast<size_t>(bytes));
-        }
+        const auto copy = bytes == 4 ? copy_slices<4> : bytes == 8 ? copy_slices<8> : bytes == 16 ? copy_slices<16> : copy_slices<>;
+        copy(source, at, to, size, bytes, begin, end);
     });
     return 1;
 }

@@ -85,6 +85,13 @@ def test_clamp(shape, bounds, dtype):
     check("clamp_forward", np.multiply(floats(*shape, dtype=dtype, edges=True), 4, out=...), *bounds, bitwise=True)
 
 
+def test_bounds_keep_the_sign_of_zero():
+    x = floats(1000)
+    with native_as():
+        for y in (backends.kernels["threshold"].override(x, limit=0.0, value=-0.0), backends.kernels["hardtanh"].override(x, low=-0.0, high=9.0)):
+            np.testing.assert_array_equal(np.signbit(y), x <= 0)
+
+
 def test_clamp_declines_arrays_and_nan_as_bounds():
     for bounds in ((float("nan"), 1.0), (floats(10), 1.0), (None, True), (None, 1e60)):
         declines("clamp_forward", floats(10), *bounds)

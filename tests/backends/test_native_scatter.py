@@ -66,6 +66,14 @@ def test_slices(case):
     check("index_put_forward", x, source, from_end, key=key, accumulate=True, bitwise=True)
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.int16, np.float32, np.int64, np.complex128])
+@pytest.mark.parametrize("shape", [(3, 700, 1), (3, 500, 2), (2, 300, 3), (700,)])
+def test_slices_of_every_size(shape, dtype):
+    x = (floats(*shape) * 100).astype(dtype)
+    dim = len(shape) // 2
+    check("index_select_forward", x, np.random.default_rng(4).integers(-shape[dim], shape[dim], 900), dim=dim, bitwise=True)
+
+
 def test_places_of_several_dimensions_name_slices():
     x, index = floats(6, 50, 8), np.random.default_rng(0).integers(-50, 50, (4, 30))
     check("index_forward", x, index, key=(WHOLE, _SLOT, WHOLE), bitwise=True)
