@@ -66,10 +66,10 @@ def test_slices(case):
     check("index_put_forward", x, source, from_end, key=key, accumulate=True, bitwise=True)
 
 
-@pytest.mark.parametrize("dtype", [np.bool_, np.int16, np.float32, np.int64, np.complex128])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.float32, np.int64, np.complex128])
 @pytest.mark.parametrize("shape", [(3, 700, 1), (3, 500, 2), (2, 300, 3), (700,)])
 def test_slices_of_every_size(shape, dtype):
-    x = (floats(*shape) * 100).astype(dtype)
+    x = (floats(*shape) * 20).astype(dtype)
     dim = len(shape) // 2
     check("index_select_forward", x, np.random.default_rng(4).integers(-shape[dim], shape[dim], 900), dim=dim, bitwise=True)
 
