@@ -1,4 +1,5 @@
-// Functions of one number that are not activations, powers among them, and g times their slopes; log(e^a + e^b); x + v a b and x + v a / b.
+// Functions of one number that are not activations, powers among them, and g times their slopes; log(e^a + e^b), angles and remainders;
+// x + v a b and x + v a / b.
 #include "each.h"
 #include "functions.h"
 
@@ -12,25 +13,52 @@ constexpr float TWO_OVER_ROOT_PI = 1.12837916709551257390f;
 // ---- of x ----------------------------------------------------------------------------------------------------------------------
 
 struct Sine {
-    static VecF at(VecF x) { return circle<false>(x); }
+    static VecF at(VecF x) { return circle<Turn::sine>(x); }
 };
 struct Cosine {
-    static VecF at(VecF x) { return circle<true>(x); }
+    static VecF at(VecF x) { return circle<Turn::cosine>(x); }
 };
 struct ErrorFunction {
     static VecF at(VecF x) { return error_function(x); }
 };
+struct Tangent {
+    static VecF at(VecF x) { return circle<Turn::tangent>(x); }
+};
+struct ArcTangent {
+    static VecF at(VecF x) { return arc_tangent(x); }
+};
 struct Log1p {
     template <class T> static Vec<T> at(Vec<T> x) { return log1p<T>(x); }
+};
+struct Log2 {
+    template <class T> static Vec<T> at(Vec<T> x) { return log2<T>(x); }
+};
+struct Log10 {
+    template <class T> static Vec<T> at(Vec<T> x) { return log10<T>(x); }
+};
+struct Expm1 {
+    template <class T> static Vec<T> at(Vec<T> x) { return expm1<T>(x); }
+};
+struct Exp2 {
+    template <class T> static Vec<T> at(Vec<T> x) { return exp2<T>(x); }
+};
+struct HyperbolicSine {
+    template <class T> static Vec<T> at(Vec<T> x) { return hyperbola<T, true>(x); }
+};
+struct HyperbolicCosine {
+    template <class T> static Vec<T> at(Vec<T> x) { return hyperbola<T, false>(x); }
+};
+struct Sign {
+    template <class T> static Vec<T> at(Vec<T> x) { return sign<T>(x); }
 };
 
 // ---- g times the slope, from x or from y = f(x) --------------------------------------------------------------------------------
 
 struct SineGrad {
-    static VecF at(VecF g, VecF x) { return g * circle<true>(x); }
+    static VecF at(VecF g, VecF x) { return g * circle<Turn::cosine>(x); }
 };
 struct CosineGrad {
-    static VecF at(VecF g, VecF x) { return -g * circle<false>(x); }
+    static VecF at(VecF g, VecF x) { return -g * circle<Turn::sine>(x); }
 };
 struct ErrorFunctionGrad {
     static VecF at(VecF g, VecF x) { return g * (decay<float>(-x * x) * TWO_OVER_ROOT_PI); }
@@ -97,6 +125,30 @@ struct LogAddExp {  // the larger one and log(1 + e^-distance); the distance of 
     }
 };
 
+struct Angle {
+    static VecF at(VecF a, VecF b) { return angle(a, b); }
+};
+struct Modulus {
+    static VecF at(VecF a, VecF b) { return modulus(a, b); }
+};
+struct Remainder {
+    static VecF at(VecF a, VecF b) { return remainder(a, b); }
+};
+struct FloorQuotient {
+    static VecF at(VecF a, VecF b) { return floor_quotient(a, b); }
+};
+
+// a, b, y: b has a's shape, or one element
+template <class F> int division(const mytorch_argument *x) {
+    const mytorch_array &a = x[0].array, &b = x[1].array, &y = x[2].array;
+    if (!holds<float>(a) || !holds<float>(b) || same_shape(a, b)) {
+        return holds<float>(a) && holds<float>(b) ? single_grad<F>(x) : 0;
+    }
+    require(count_of(b) == 1, "b has a's shape, or one element");
+    const VecF number = all(*elements<float>(b));
+    return each<float>([=](VecF v) { return F::at(v, number); }, y, a);
+}
+
 // g, a, b, y = g / (1 + e^(b - a))
 int logaddexp_grad(const mytorch_argument *x) {
     return by_type(x[0].array, [&](auto *type) {
@@ -121,7 +173,16 @@ extern const mytorch_kernel function_kernels[] = {
     {"sin", "rw", single<Sine>},
     {"cos", "rw", single<Cosine>},
     {"erf", "rw", single<ErrorFunction>},
+    {"tan", "rw", single<Tangent>},
+    {"atan", "rw", single<ArcTangent>},
     {"log1p", "rw", unary<Log1p>},
+    {"log2", "rw", unary<Log2>},
+    {"log10", "rw", unary<Log10>},
+    {"expm1", "rw", unary<Expm1>},
+    {"exp2", "rw", unary<Exp2>},
+    {"sinh", "rw", unary<HyperbolicSine>},
+    {"cosh", "rw", unary<HyperbolicCosine>},
+    {"sign", "rw", unary<Sign>},
     {"sin_grad", "rrw", single_grad<SineGrad>},
     {"cos_grad", "rrw", single_grad<CosineGrad>},
     {"erf_grad", "rrw", single_grad<ErrorFunctionGrad>},
@@ -133,6 +194,10 @@ extern const mytorch_kernel function_kernels[] = {
     {"power", "rfw", power},
     {"power_grad", "rrfw", power_grad},
     {"logaddexp", "rrw", unary_grad<LogAddExp>},
+    {"atan2", "rrw", single_grad<Angle>},
+    {"fmod", "rrw", division<Modulus>},
+    {"remainder", "rrw", division<Remainder>},
+    {"floor_divide", "rrw", division<FloorQuotient>},
     {"logaddexp_grad", "rrrw", logaddexp_grad},
     {"addcmul", "rrrfw", added<false>},
     {"addcdiv", "rrrfw", added<true>},

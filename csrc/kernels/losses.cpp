@@ -34,7 +34,7 @@ struct SmoothAbsolute {
     }
     template <class T> static Vec<T> slope(Vec<T> x, Vec<T> t, T edge) {
         const Vec<T> d = x - t;
-        return absolute<T>(d) < edge ? d / edge : sign<T>(d);
+        return edge == T(0) ? sign<T>(d) : absolute<T>(d) >= edge ? sign<T>(d) : d / edge;
     }
 };
 
@@ -46,7 +46,7 @@ struct Huber {
     }
     template <class T> static Vec<T> slope(Vec<T> x, Vec<T> t, T edge) {
         const Vec<T> d = x - t;
-        return absolute<T>(d) <= edge ? d : sign<T>(d) * edge;
+        return absolute<T>(d) > edge ? sign<T>(d) * edge : d;
     }
 };
 

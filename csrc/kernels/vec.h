@@ -204,13 +204,8 @@ template <class T> struct Power {
     Mask<T> bits;  // of a number whose last bits are n
 };
 
-// x = n ln 2 + r with |r| <= 0.35; e^r by its Taylor polynomial, or e^r - 1.
-template <class T, int LESS = 0> MYTORCH_INLINE Power<T> split_power(Vec<T> x) {
-    using C = ExpConstants<T>;
-    const Vec<T> shifted = x * C::log2e + C::magic;
-    const Vec<T> n = shifted - C::magic;
-    Vec<T> r = x - n * C::ln2_high;
-    r = r - n * C::ln2_low;
+// e^r by its Taylor polynomial, or e^r - 1, for |r| <= 0.35.
+template <class T, int LESS = 0> MYTORCH_INLINE Vec<T> exp_polynomial(Vec<T> r) {
     Vec<T> p;
     if constexpr (sizeof(T) == 4) {
         p = Vec<T>{} + T(1.0 / 5040);
@@ -229,8 +224,17 @@ template <class T, int LESS = 0> MYTORCH_INLINE Power<T> split_power(Vec<T> x) {
     p = p * r + T(1.0 / 6);
     p = p * r + T(0.5);
     p = p * r + T(1);
-    p = LESS == 0 ? p * r + T(1) : p * r;
-    return {p, n, bits_as<Mask<T>>(shifted)};
+    return LESS == 0 ? p * r + T(1) : p * r;
+}
+
+// x = n ln 2 + r with |r| <= 0.35.
+template <class T, int LESS = 0> MYTORCH_INLINE Power<T> split_power(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> shifted = x * C::log2e + C::magic;
+    const Vec<T> n = shifted - C::magic;
+    Vec<T> r = x - n * C::ln2_high;
+    r = r - n * C::ln2_low;
+    return {exp_polynomial<T, LESS>(r), n, bits_as<Mask<T>>(shifted)};
 }
 
 // 2^(n + more), where that is a normal number.
@@ -286,8 +290,13 @@ template <class T> MYTORCH_INLINE Vec<T> inverse(Vec<T> x) {
     return T(1) / x;
 }
 
-// log(x) for x > 0: mantissa m in [sqrt(1/2), sqrt(2)), atanh series in s = (m - 1) / (m + 1): log m = 2 (s + s^3/3 + s^5/5 + ...).
-template <class T> MYTORCH_INLINE Vec<T> log(Vec<T> x) {
+template <class T> struct Logarithm {
+    Vec<T> n;
+    Vec<T> high, low;  // log m in two parts
+};
+
+// x = 2^n m for x > 0: mantissa m in [sqrt(1/2), sqrt(2)), atanh series in s = (m - 1) / (m + 1): log m = 2 (s + s^3/3 + s^5/5 + ...).
+template <class T> MYTORCH_INLINE Logarithm<T> split_log(Vec<T> x) {
     using C = ExpConstants<T>;
     using I = Mask<T>;
     using S = typename Vectors<T>::Scalar;
@@ -317,11 +326,21 @@ template <class T> MYTORCH_INLINE Vec<T> log(Vec<T> x) {
     p = p * z + T(2.0 / 5);
     p = p * z + T(2.0 / 3);
     const Vec<T> n = __builtin_convertvector(e, Vec<T>) - (tiny ? Vec<T>{} + T(sizeof(T) == 4 ? 25 : 54) : Vec<T>{});
-    Vec<T> y = n * C::ln2_high + (s * T(2) + (s * z * p + n * C::ln2_low));
+    return {n, s * T(2), s * z * p};
+}
+
+// y, the logarithm of x to any base above 1 where 0 < x < infinity; what it is elsewhere.
+template <class T> MYTORCH_INLINE Vec<T> with_log_edges(Vec<T> x, Vec<T> y) {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     y = x == infinity ? x : y;
     y = x == T(0) ? Vec<T>{} - infinity : y;
     return (x < T(0)) | (x != x) ? Vec<T>{} + std::numeric_limits<T>::quiet_NaN() : y;
+}
+
+template <class T> MYTORCH_INLINE Vec<T> log(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Logarithm<T> part = split_log<T>(x);
+    return with_log_edges<T>(x, part.n * C::ln2_high + (part.high + (part.low + part.n * C::ln2_low)));
 }
 
 // 1 / (1 + e^-x), from e^-|x|, which cannot overflow. Close to 1 it is right to the last bit, as gates that let all pass want it.

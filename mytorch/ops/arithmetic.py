@@ -94,7 +94,14 @@ def _floor_quotient(a: Any, b: Any) -> Any:
     return np.floor_divide(a, b)
 
 
-floor_divide = binary("floor_divide", _c_round(_floor_quotient), no_gradient, no_gradient,
+def _python_remainder(a: Any, b: Any) -> Any:
+    if a.dtype.kind == "f":  # a zero has the sign of b in NumPy, of a in torch
+        rest = np.fmod(a, b)
+        return np.where((rest != 0) & ((b < 0) != (rest < 0)), rest + b, rest)
+    return np.remainder(a, b)
+
+
+floor_divide = binary("floor_divide", _c_round(kernel(_floor_quotient, name="floor_divide")), no_gradient, no_gradient,
                       numbers="either", doc="floor(a / b). Derivative: zero.")
 _divide_trunc = binary("div", _c_round(_trunc_divide), no_gradient, no_gradient, numbers="either", doc="trunc(a / b). Derivative: zero.")
 _trunc_quotient = _divide_trunc.op.kernel
@@ -190,9 +197,9 @@ def rfloordiv(input: Any, other: Any) -> Any:  # noqa: A002
     return floor_divide(other, input)
 
 
-remainder = binary("remainder", _c_round(np.remainder), lambda g: g, lambda g, a, b: -g * floor_divide.op(a, b),
+remainder = binary("remainder", _c_round(kernel(_python_remainder, name="remainder")), lambda g: g, lambda g, a, b: -g * floor_divide.op(a, b),
                    numbers="either", doc="a - b * floor(a / b): Python's modulus, its sign is b's.\n\nDerivative: g, -g * floor(a / b).")
-fmod = binary("fmod", _c_round(np.fmod), lambda g: g, lambda g, a, b: -g * trunc(a / b),
+fmod = binary("fmod", _c_round(kernel(lambda a, b: np.fmod(a, b), name="fmod")), lambda g: g, lambda g, a, b: -g * trunc(a / b),
               doc="a - b * trunc(a / b): C's modulus, its sign is a's.\n\nDerivative: g, -g * trunc(a / b).")
 
 
@@ -302,10 +309,14 @@ def positive(input: Any) -> Any:  # noqa: A002
     return input
 
 
+def _sign(x: Any) -> Any:
+    return np.subtract(x > 0, x < 0, out=..., dtype=x.dtype)  # zero for NaN, too, where np.sign gives NaN
+
+
 @kernel
 def abs_grad(g: Any, x: Any) -> Any:
     """g sign(x) of real arrays."""
-    return g * np.sign(x)
+    return g * _sign(x)
 
 
 def _abs_formula(g: Any, x: Any) -> Any:
@@ -316,13 +327,14 @@ def _abs_formula(g: Any, x: Any) -> Any:
 
 abs = unary("abs", np.abs, _abs_formula, "|x|. Derivative: g * sgn(x), zero at 0.", holomorphic=False,  # noqa: A001
             careful=refusing("b", np.abs, "abs_cpu"))
-sign = unary("sign", refusing("c", lambda x: x if x.dtype.kind == "b" else np.sign(x), "Unlike NumPy, torch.sign is not intended to support complex "
-                              "numbers. Please use torch.sgn instead."), no_gradient, "-1, 0 or 1. Derivative: zero.")
+sign = unary("sign", kernel(_sign, name="sign"), no_gradient, "-1, 0 or 1; 0 for NaN. Derivative: zero.",
+             careful=refusing("c", lambda x: x if x.dtype.kind == "b" else _sign(x), "Unlike NumPy, torch.sign is not intended to support complex "
+                              "numbers. Please use torch.sgn instead."))
 
 
 def _sgn(x: Any) -> Any:
     if x.dtype.kind != "c":
-        return x if x.dtype.kind == "b" else np.sign(x)
+        return x if x.dtype.kind == "b" else _sign(x)
     size = np.abs(x)
     return np.where(size == 0, 0, x / np.where(size == 0, 1, size)).astype(x.dtype)
 
@@ -514,7 +526,7 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:  # noqa: A0
 
 
 def _copysign_formula(g: Any, a: Any, y: Any) -> Any:
-    return where(a == 0, 0.0, g * sign(a) * sign(y))
+    return where(a == 0, 0.0, g * (y / a))
 
 
 copysign = binary("copysign", np.copysign, lambda g, a, y: _copysign_formula(g, a, y), no_gradient, rule="float", holomorphic=False,

@@ -170,8 +170,8 @@ def _smooth(x: Any, target: Any, *, beta: float) -> Any:
 def _smooth_slope(d: Any, beta: float) -> Any:
     if not beta:
         return sgn(d)
-    near = absolute(d) < beta
-    return kept_op(d / beta, near) + kept_op(sgn(d), ~near)
+    far = absolute(d) >= beta  # false for NaN, which so passes
+    return kept_op(d / beta, ~far) + kept_op(sgn(d), far)
 
 
 _smooth_l1_grad = _gradient(
@@ -204,8 +204,8 @@ def _huber(x: Any, target: Any, *, delta: float) -> Any:
 
 
 def _huber_slope(d: Any, delta: float) -> Any:
-    near = absolute(d) <= delta
-    return kept_op(d, near) + kept_op(sgn(d) * delta, ~near)
+    far = absolute(d) > delta  # false for NaN, which so passes
+    return kept_op(d, ~far) + kept_op(sgn(d) * delta, far)
 
 
 _huber_grad = _gradient(

@@ -1,4 +1,4 @@
-"""Functions of one number and their gradients: csrc/kernels/functions.cpp."""
+"""Functions of one number, their gradients, angles and remainders: csrc/kernels/functions.cpp."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pytest
 
 import mytorch
 from mytorch import backends
-from tests.backends.agreement import check, declines, floats, instruction_sets, native_as, needs_native, unaligned
+from tests.backends.agreement import EDGES, check, declines, floats, instruction_sets, native_as, needs_native, unaligned
 
 pytestmark = [needs_native, pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")]
 
-SINGLE = ["sin", "cos", "erf"]  # float64 stays with NumPy
-UNARY = [*SINGLE, "log1p", "rsqrt", "reciprocal"]
+SINGLE = ["sin", "cos", "tan", "atan", "erf"]  # float64 stays with NumPy
+UNARY = [*SINGLE, "log1p", "log2", "log10", "expm1", "exp2", "sinh", "cosh", "sign", "rsqrt", "reciprocal"]
 SINGLE_GRADIENTS = ["sin_grad", "cos_grad", "erf_grad"]
 GRADIENTS = [*SINGLE_GRADIENTS, "log1p_grad", "abs_grad", "sqrt_grad", "reciprocal_grad", "rsqrt_grad"]
+DIVISIONS = ["fmod", "remainder", "floor_divide"]
 EXPONENTS = [2, 3.0, -1, -2, 0.5, -0.5]
 SHAPES = [(), (0,), (1,), (15,), (16,), (17,), (64, 65), (3, 5, 1001), (2, 1, 3, 1, 2, 7), (100_003,)]
 
@@ -71,12 +72,70 @@ def test_functions_of_several_arrays(shape, dtype):
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-@pytest.mark.parametrize(("name", "exact"), [("sin", np.sin), ("cos", np.cos)])
+@pytest.mark.parametrize(("name", "exact"), [("sin", np.sin), ("cos", np.cos), ("tan", np.tan)])
 def test_circle_is_right_to_the_last_digits_at_any_angle(name, exact, isa):
     far, quarters = np.geomspace(1e-38, 3e38, 20_001), np.arange(1, 7600) * (np.pi / 2)
     x = np.concatenate([np.linspace(-12_100, 12_100, 200_001), quarters, far]).astype(np.float32)
     with native_as(isa):
-        assert ulps(backends.kernels[name].override(x), exact(x.astype(np.float64))).max() < 3
+        assert ulps(backends.kernels[name].override(x), exact(x.astype(np.float64))).max() < 4
+
+
+# Between these numbers, and every size of them down to the smallest, where results of float32 are normal numbers.
+RANGES = {"atan": (-30, 30), "sinh": (-89, 89), "cosh": (-89, 89), "expm1": (-90, 88.7), "exp2": (-126, 127.9), "log2": (1e-37, 3),
+          "log10": (1e-37, 3)}
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize("name", RANGES)
+def test_function_is_right_to_the_last_digits(name, isa):
+    low, high = RANGES[name]
+    small = np.geomspace(1e-37, high, 20_001)
+    x = np.concatenate([np.linspace(low, high, 200_001), small, *([-small[small <= -low]] if low < 0 else [])]).astype(np.float32)
+    exact = backends.kernels[name].reference(x.astype(np.float64))
+    with native_as(isa):
+        assert ulps(backends.kernels[name].override(x), exact).max() < 4
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_powers_of_two_and_their_logarithms_are_exact(isa):
+    n = np.arange(-149, 128)
+    powers = np.ldexp(1.0, n).astype(np.float32)
+    with native_as(isa):
+        np.testing.assert_array_equal(backends.kernels["exp2"].override(n.astype(np.float32)), powers)
+        np.testing.assert_array_equal(backends.kernels["log2"].override(powers), n)
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_angle(isa):
+    edges = np.concatenate([EDGES, [1, -1]]).astype(np.float32)
+    a, b = (v.ravel() for v in np.meshgrid(edges, edges))
+    a, b = np.concatenate([a, floats(20_001)]), np.concatenate([b, floats(20_001, seed=1)])
+    exact = np.arctan2(a.astype(np.float64), b.astype(np.float64))
+    with native_as(isa):
+        y = backends.kernels["atan2"].override(a, b)
+        declines("atan2", exact, exact)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(exact))
+    np.testing.assert_array_equal(np.signbit(y)[~np.isnan(y)], np.signbit(exact)[~np.isnan(y)])
+    some = np.abs(exact) > 1e-37
+    assert ulps(y[some], exact[some]).max() < 3
+    assert (np.abs(y[~some]) <= 1e-37)[~np.isnan(exact[~some])].all()
+
+
+@pytest.mark.parametrize("name", DIVISIONS)
+def test_division(name):
+    """To the last bit: near and far quotients, whole ones, numbers below the normal ones, and every pair of special values."""
+    numbers = np.concatenate([EDGES, [1, 3, -3, 0.1, -7.5, 2**24, 6e30]]).astype(np.float32)
+    a, b = (v.ravel() for v in np.meshgrid(numbers, numbers))
+    check(name, a, b, bitwise=True)
+    whole = np.random.default_rng(0).integers(-50, 50, 20_001).astype(np.float32)
+    for seed, scale in enumerate([0.01, 1, 1e3, 1e7, 1e12]):
+        a, b = floats(20_001, seed=seed) * np.float32(scale), floats(20_001, seed=seed + 1)
+        check(name, a, b, bitwise=True)
+        check(name, whole, whole[::-1].copy(), bitwise=True)
+        for number in (0.7, -3, 0.0, np.inf):
+            check(name, a, np.array(number, np.float32), bitwise=True)
+    declines(name, a.astype(np.float64), b.astype(np.float64))
+    declines(name, a.reshape(-1, 3), b[:3])
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
@@ -94,7 +153,7 @@ def test_log1p_is_right_to_the_last_digits(isa):
         assert ulps(backends.kernels["log1p"].override(x), np.log1p(x.astype(np.float64))).max() < 3
 
 
-@pytest.mark.parametrize("name", ["sin", "erf", "log1p"])
+@pytest.mark.parametrize("name", ["sin", "tan", "atan", "erf", "log1p", "expm1", "sinh"])
 def test_odd_functions_keep_the_sign_of_zero(name):
     with native_as():
         y = backends.kernels[name].override(np.array([0.0, -0.0] * 20, np.float32))

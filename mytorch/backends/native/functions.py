@@ -1,4 +1,4 @@
-"""Functions of one number, powers among them, and their gradients: csrc/kernels/functions.cpp."""
+"""Functions of one number, powers among them, and their gradients; remainders: csrc/kernels/functions.cpp."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _unary(kernel: str, at_least: int = _SMALLEST, wide: bool = True) -> Callabl
 
 
 def _gradient(kernel: str, wide: bool = True) -> Callable[[Array, Array], Any]:
-    """The override of g times a slope, from the input or from the output v."""
+    """The override of a function of two arrays of one shape: as a rule g times a slope, from the input or from the output v."""
     def override(g: Array, v: Array) -> Any:
         if not (K.worth(g.size, _SMALLEST) and alike(g, v)) or (g.dtype is FLOAT64 and not wide):
             return NotImplemented
@@ -70,6 +70,18 @@ def logaddexp_grad(g: Array, a: Array, b: Array) -> Any:
     return K.logaddexp_grad(g, a, b, empty(g.shape, g.dtype))
 
 
+def _division(kernel: str) -> Callable[[Array, Array], Any]:
+    """The override of a rounded quotient or its remainder, of float32: b has a's shape, or is one number."""
+    def override(a: Array, b: Array) -> Any:
+        if a.dtype is not FLOAT32 or b.dtype is not FLOAT32 or not K.worth(a.size, _SMALLEST) or not a.flags.c_contiguous:
+            return NotImplemented
+        if not (b.shape == a.shape and b.flags.c_contiguous) and b.ndim > 0:
+            return NotImplemented
+        return getattr(K, kernel)(a, b, empty(a.shape, FLOAT32))
+
+    return override
+
+
 def _added(kernel: str) -> Callable[..., Any]:
     """The override of x + value * (a * b, or a / b)."""
     def override(x: Array, a: Array, b: Array, *, value: float) -> Any:
@@ -81,6 +93,9 @@ def _added(kernel: str) -> Callable[..., Any]:
 
 
 overrides: dict[str, Callable[..., Any]] = {
+    **{name: _unary(name) for name in ("log2", "log10", "expm1", "exp2", "sinh", "cosh", "sign")},
+    "tan": _unary("tan", wide=False), "atan": _unary("atan", wide=False), "atan2": _gradient("atan2", wide=False),
+    **{name: _division(name) for name in ("fmod", "remainder", "floor_divide")},
     "sin": _unary("sin", wide=False), "cos": _unary("cos", wide=False), "erf": _unary("erf", 1, wide=False), "log1p": _unary("log1p"),
     "sin_grad": _gradient("sin_grad", wide=False), "cos_grad": _gradient("cos_grad", wide=False),
     "erf_grad": _gradient("erf_grad", wide=False), "log1p_grad": _gradient("log1p_grad"), "sqrt_grad": _gradient("sqrt_grad"),
