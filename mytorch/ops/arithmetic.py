@@ -94,6 +94,10 @@ def _floor_quotient(a: Any, b: Any) -> Any:
     return np.floor_divide(a, b)
 
 
+def _c_remainder(a: Any, b: Any) -> Any:
+    return np.fmod(a, b)
+
+
 def _python_remainder(a: Any, b: Any) -> Any:
     if a.dtype.kind == "f":  # a zero has the sign of b in NumPy, of a in torch
         rest = np.fmod(a, b)
@@ -199,7 +203,7 @@ def rfloordiv(input: Any, other: Any) -> Any:  # noqa: A002
 
 remainder = binary("remainder", _c_round(kernel(_python_remainder, name="remainder")), lambda g: g, lambda g, a, b: -g * floor_divide.op(a, b),
                    numbers="either", doc="a - b * floor(a / b): Python's modulus, its sign is b's.\n\nDerivative: g, -g * floor(a / b).")
-fmod = binary("fmod", _c_round(kernel(lambda a, b: np.fmod(a, b), name="fmod")), lambda g: g, lambda g, a, b: -g * trunc(a / b),
+fmod = binary("fmod", _c_round(kernel(_c_remainder, name="fmod")), lambda g: g, lambda g, a, b: -g * trunc(a / b),
               doc="a - b * trunc(a / b): C's modulus, its sign is a's.\n\nDerivative: g, -g * trunc(a / b).")
 
 

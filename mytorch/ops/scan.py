@@ -96,7 +96,13 @@ def _cumprod_slope_with_zeros(g: Any, x: Any, y: Any, dim: int) -> Any:
     return np.moveaxis(np.where(zeros_so_far == 0, before, np.where(first, at_zero, 0)), -1, dim)
 
 
-cumprod_op: Op = Op("cumprod", lambda x, *, dim: _scan(np.multiply, x, dim, False), _cumprod_formula)
+@kernel
+def cumprod_forward(x: Any, *, dim: int) -> Any:
+    """Running products along a dimension."""
+    return _scan(np.multiply, x, dim, False)
+
+
+cumprod_op: Op = Op("cumprod", cumprod_forward, _cumprod_formula)
 
 
 @numpy_names
@@ -179,8 +185,8 @@ def _running_formula(g: Any, indices: Any, x_shape: tuple[int, ...], dim: int) -
     return scatter_op(repeated_zero(g[0], x_shape), indices, g[0], dim=dim, reduce="add")
 
 
-_cummax_op = Op("cummax", _running(np.maximum), _running_formula, inputs="x", outputs="values indices")
-_cummin_op = Op("cummin", _running(np.minimum), _running_formula, inputs="x", outputs="values indices")
+_cummax_op = Op("cummax", kernel(_running(np.maximum), name="cummax_forward"), _running_formula, inputs="x", outputs="values indices")
+_cummin_op = Op("cummin", kernel(_running(np.minimum), name="cummin_forward"), _running_formula, inputs="x", outputs="values indices")
 
 
 @numpy_names
