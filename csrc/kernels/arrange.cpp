@@ -82,6 +82,29 @@ int pad(const mytorch_argument *arguments) {
            : y.itemsize == 1 ? pad_typed<uint8_t>(x, widths, *static_cast<const uint8_t *>(value.data), y) : 0;
 }
 
+// memcpy in vectors: the C library's takes fifteen times as long on AMD's processors where both addresses are alike modulo 4096 but for
+// a few bytes, as they are here.
+void copy_bytes(char *to, const char *from, int64_t n) {
+    constexpr int64_t W = REGISTER_BYTES;
+    const auto block = [&](int64_t at) {
+        VecI v;
+        std::memcpy(&v, from + at, W);
+        std::memcpy(to + at, &v, W);
+    };
+    if (n < W) {
+        for (int64_t i = 0; i < n; ++i) {
+            to[i] = from[i];
+        }
+        return;
+    }
+    for (int64_t i = 0; i + W <= n; i += W) {
+        fetch(from + i);
+        fetch<true>(to + i);
+        block(i);
+    }
+    block(n - W);
+}
+
 // Each row of x moved on by `shift` elements, those at its end to its beginning: x, y, rows, shift
 int rotate(const mytorch_argument *arguments) {
     const mytorch_array &x = arguments[0].array, &y = arguments[1].array;
@@ -102,8 +125,8 @@ int rotate(const mytorch_argument *arguments) {
         for (int64_t i = first; i < last; ++i) {
             const int64_t row = i / pieces * length, begin = i % pieces * piece, end = least(length, begin + piece);
             const int64_t middle = least(end, greatest(begin, shift));  // before it lies what was at the end
-            std::memcpy(to + row + begin, from + row + (begin + length - shift), static_cast<size_t>(middle - begin));
-            std::memcpy(to + row + middle, from + row + (middle - shift), static_cast<size_t>(end - middle));
+            copy_bytes(to + row + begin, from + row + (begin + length - shift), middle - begin);
+            copy_bytes(to + row + middle, from + row + (middle - shift), end - middle);
         }
     });
     return 1;

@@ -102,9 +102,7 @@ template <class T> struct Forward {
             Vec<T> most[4] = {top[half], top[half], top[half], top[half]};
             int64_t i = 0;
             for (; i + 4 <= count; i += 4) {
-                for (int lane = 0; lane < 4; ++lane) {
-                    most[lane] = larger(load(at + (i + lane) * WIDE), most[lane]);
-                }
+                unroll<4>([&](auto lane) { most[lane] = larger(load(at + (i + lane) * WIDE), most[lane]); });
             }
             for (; i < count; ++i) {
                 most[0] = larger(load(at + i * WIDE), most[0]);

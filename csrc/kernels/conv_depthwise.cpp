@@ -76,31 +76,23 @@ template <class T, int N> void add_products(const Plane<T> &plane, const T *g, i
         lane[i] = i;
     }
     Vec<T> total[N];
-    for (int n = 0; n < N; ++n) {
-        total[n] = sum[n];
-    }
+    unroll<N>([&](auto n) { total[n] = sum[n]; });
     for (int64_t row = 0, rows = plane.rows(); row < rows; ++row, g += width) {
         const T *from = plane.row(row);
         int64_t at = 0;
         for (; at + W <= width; at += W) {
             const Vec<T> incoming = load(g + at);
-            for (int n = 0; n < N; ++n) {
-                total[n] += incoming * load(from + at + plane.place[first + n]);
-            }
+            unroll<N>([&](auto n) { total[n] += incoming * load(from + at + plane.place[first + n]); });
         }
         if (at < width) {  // what lies behind the row may be infinite: zero times it is not zero
             T rest[W] = {};
             copy<T, W / 2>(rest, g + at, width - at);
             const Vec<T> incoming = load<T>(rest);
             const Mask<T> inside = lane < static_cast<typename Vectors<T>::Scalar>(width - at);
-            for (int n = 0; n < N; ++n) {
-                total[n] += incoming * (inside ? load(from + at + plane.place[first + n]) : Vec<T>{});
-            }
+            unroll<N>([&](auto n) { total[n] += incoming * (inside ? load(from + at + plane.place[first + n]) : Vec<T>{}); });
         }
     }
-    for (int n = 0; n < N; ++n) {
-        sum[n] = total[n];
-    }
+    unroll<N>([&](auto n) { sum[n] = total[n]; });
 }
 
 constexpr int MOST = ROWS >= 14 ? 13 : 9;  // taps at a time: as many sums as there are registers

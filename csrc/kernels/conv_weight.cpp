@@ -58,9 +58,7 @@ template <class T> int conv_grad_bias_typed(const mytorch_array &g, const mytorc
                 Vec<T> sum[4] = {};
                 int64_t at = 0;
                 for (; at + 4 * W <= outputs; at += 4 * W) {
-                    for (int v = 0; v < 4; ++v) {
-                        sum[v] += load(plane + at + v * W);
-                    }
+                    unroll<4>([&](auto v) { sum[v] += load(plane + at + v * W); });
                 }
                 T rest = 0;
                 for (; at + W <= outputs; at += W) {

@@ -40,7 +40,7 @@ struct Expm1 {
     template <class T> static Vec<T> at(Vec<T> x) { return expm1<T>(x); }
 };
 struct Exp2 {
-    template <class T> static Vec<T> at(Vec<T> x) { return exp2<T>(x); }
+    template <class T> static Vec<T> at(Vec<T> x) { return power_of_two<T>(x); }
 };
 struct HyperbolicSine {
     template <class T> static Vec<T> at(Vec<T> x) { return hyperbola<T, true>(x); }

@@ -97,7 +97,7 @@ template <class T> MYTORCH_INLINE Vec<T> expm1(Vec<T> x) {
 }
 
 // 2^x. The power of two comes in two factors, so that results below the normal numbers are rounded once.
-template <class T> MYTORCH_INLINE Vec<T> exp2(Vec<T> x) {
+template <class T> MYTORCH_INLINE Vec<T> power_of_two(Vec<T> x) {
     using C = ExpConstants<T>;
     constexpr T highest = T(C::bias + 2), lowest = T(-C::bias - C::mantissa - 2);
     x = x > highest ? all(highest) : x < lowest ? all(lowest) : x;

@@ -38,34 +38,26 @@ MYTORCH_INLINE void add_chunk(const Piece &piece, double (&total)[SUMS], const B
         const int64_t end = begin + piece.length;
         int64_t i = begin;
         for (; i + SIDE * W <= end; i += SIDE * W) {
-            for (int k = 0; k < SIDE; ++k) {
+            unroll<SIDE>([&](auto k) {
                 (fetch(x + i + k * W, piece.next * static_cast<int64_t>(sizeof(T))), ...);
                 const Terms<T, SUMS> found = terms(load(x + i + k * W)...);
-                for (int s = 0; s < SUMS; ++s) {
-                    part[k][s] += found.of[s];
-                }
-            }
+                unroll<SUMS>([&](auto s) { part[k][s] += found.of[s]; });
+            });
         }
         for (; i + W <= end; i += W) {
             const Terms<T, SUMS> found = terms(load(x + i)...);
-            for (int s = 0; s < SUMS; ++s) {
-                part[0][s] += found.of[s];
-            }
+            unroll<SUMS>([&](auto s) { part[0][s] += found.of[s]; });
         }
         if (i < end) {
             const Terms<T, SUMS> found = terms(load_some(x + i, end - i)...);
             const Mask<T> real = first_lanes<T>(end - i);
-            for (int s = 0; s < SUMS; ++s) {
-                part[SIDE - 1][s] += real ? found.of[s] : Vec<T>{};
-            }
+            unroll<SUMS>([&](auto s) { part[SIDE - 1][s] += real ? found.of[s] : Vec<T>{}; });
         }
     }
-    for (int s = 0; s < SUMS; ++s) {
-        for (int k = 1; k < SIDE; ++k) {
-            part[0][s] += part[k][s];
-        }
+    unroll<SUMS>([&](auto s) {
+        unroll<SIDE - 1>([&](auto k) { part[0][s] += part[k + 1][s]; });
         total[s] = sum_of(part[0][s]);
-    }
+    });
 }
 
 // body(begin, piece) for the chunks of one row: its parts.

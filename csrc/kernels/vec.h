@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -82,6 +83,13 @@ template <class T> MYTORCH_INLINE void store_some(T *to, Vec<T> v, int64_t count
     std::memcpy(to, &v, static_cast<size_t>(count) * sizeof(T));
 #endif
 }
+
+// body(0), ... body(N - 1), with numbers that the compiler knows from the start: only so does it keep an array of vectors in registers.
+template <class Body, int... K> MYTORCH_INLINE void unroll_over(const Body &body, std::integer_sequence<int, K...>) {
+    (body(std::integral_constant<int, K>{}), ...);
+}
+
+template <int N, class Body> MYTORCH_INLINE void unroll(const Body &body) { unroll_over(body, std::make_integer_sequence<int, N>{}); }
 
 // Ask for what a loop reads or writes soon: `distance` bytes on. Processors foresee reads within a page, but not those of the next
 // page; a loop over arrays that are not in the nearest caches waits there each time, up to half of its time.
