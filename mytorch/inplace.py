@@ -193,8 +193,10 @@ def apply_inplace(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any] | None =
         node._storage = storage_of(x)
         if node.saved:  # x itself must not be kept by its own node: that would be a cycle
             node.keepers = tuple(bare(x) if keeper is x else keeper for keeper in node.keepers)
-    y = op.kernel(*arrays, **meta) if meta else op.kernel(*arrays)
-    _write(x, y)
+    kernel = getattr(op.kernel, "into", op.kernel)
+    y = kernel(*arrays, **meta) if meta else kernel(*arrays)
+    if y is not x._array:
+        _write(x, y)
     bump(x)
     if node is not None:
         node.shape, node.dtype = x._array.shape, x._array.dtype

@@ -311,3 +311,50 @@ def test_as_strided_reads_the_whole_memory_and_no_more():
     for size, stride, offset in (((7,), (1,), 0), ((2,), (6,), 0), ((1,), (1,), 6), ((2,), (-1,), 3)):
         with pytest.raises(RuntimeError, match=r"out of bounds for storage of size 48|Negative"):
             x.as_strided(size, stride, offset)
+
+
+# ---- written over the first operand, by kernels where it is large ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [5, 200])  # 200 x 200 is enough for a kernel
+@pytest.mark.parametrize("name", ["add_", "sub_", "mul_", "div_"])
+def test_inplace_arithmetic_writes_what_the_function_returns(name, n):
+    for other in (mytorch.randn(n, n), mytorch.randn(n), mytorch.randn(1, 1), mytorch.tensor(1.5), 2, -0.5, mytorch.randn(n, n).t(), mytorch.randn(n, n).double()):
+        x = mytorch.randn(n, n)
+        expected, memory = getattr(x, name[:-1])(other), x.data_ptr()
+        y = getattr(x, name)(other)
+        assert y is x and x.data_ptr() == memory and x._version == 1
+        assert mytorch.equal(x, expected.float())
+
+
+@pytest.mark.parametrize("n", [5, 200])
+def test_inplace_arithmetic_reads_its_own_memory_before_it_writes(n):
+    for other in (lambda x: x, lambda x: x.t(), lambda x: x[0], lambda x: x.flip(0), lambda x: x[:, 0]):
+        x = mytorch.randn(n, n)
+        expected = x + other(x)
+        assert mytorch.equal(x.add_(other(x)), expected)
+    x = mytorch.randn(n * n + 1)
+    expected = x[1:] * x[:-1]
+    assert mytorch.equal(x[1:].mul_(x[:-1]), expected)
+
+
+@pytest.mark.parametrize("n", [5, 200])
+def test_the_gradient_of_inplace_arithmetic_uses_the_values_before_it(n):
+    a, b = mytorch.randn(n, n, requires_grad=True), mytorch.rand(n, n) + 0.5
+    b.requires_grad_()
+    g = mytorch.randn(n, n)
+    expected = mytorch.autograd.grad((a * 3 * b / b.exp() + b), (a, b), g)
+    found = mytorch.autograd.grad((a * 3).mul_(b).div_(b.exp()).add_(b), (a, b), g)
+    for x, y in zip(found, expected):
+        mytorch.testing.assert_close(x, y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y = a.exp()
+        y.mul_(2).sum().backward()
+
+
+@pytest.mark.parametrize("n", [5, 200])
+def test_a_refused_inplace_write_changes_nothing(n):
+    x = mytorch.ones(n, 1)
+    with pytest.raises(RuntimeError, match="broadcast"):
+        x.add_(mytorch.ones(n, n * n))
+    assert mytorch.equal(x, mytorch.ones(n, 1))

@@ -187,8 +187,19 @@ template <class T, int SUMS, class Body> MYTORCH_INLINE void add_strip(int64_t r
     }
 }
 
-// The same of whole rows: total[i] += the sum of x[row][i].
-template <class T> void add_rows(int64_t rows, int64_t width, const T *x, int64_t stride, double *total) {
+// What is added up: the numbers themselves, their squares or their sizes.
+struct Itself {
+    template <class T> static Vec<T> at(Vec<T> v) { return v; }
+};
+struct ItsSquare {
+    template <class T> static Vec<T> at(Vec<T> v) { return v * v; }
+};
+struct ItsSize {
+    template <class T> static Vec<T> at(Vec<T> v) { return absolute<T>(v); }
+};
+
+// The same of whole rows: total[i] += the sum of F(x[row][i]).
+template <class T, class F = Itself> void add_rows(int64_t rows, int64_t width, const T *x, int64_t stride, double *total) {
     constexpr int W = WIDTH<T>;
     int64_t row = 0;
     for (; row + 8 <= rows; row += 8, x += 8 * stride) {
@@ -199,20 +210,20 @@ template <class T> void add_rows(int64_t rows, int64_t width, const T *x, int64_
         for (; i + W <= width; i += W) {
             add_lanes<T>(total + i, sum([&](int k) {
                 fetch(x + k * stride + i, 8 * stride * static_cast<int64_t>(sizeof(T)));
-                return load(x + k * stride + i);
+                return F::template at<Number<T>>(load(x + k * stride + i));
             }));
         }
         for (; i < width; ++i) {
-            total[i] += sum([&](int k) -> Number<T> { return x[k * stride + i]; });
+            total[i] += sum([&](int k) -> Number<T> { return F::template at<Number<T>>(all(Number<T>(x[k * stride + i])))[0]; });
         }
     }
     for (; row < rows; ++row, x += stride) {
         int64_t i = 0;
         for (; i + W <= width; i += W) {
-            add_lanes<T>(total + i, load(x + i));
+            add_lanes<T>(total + i, F::template at<Number<T>>(load(x + i)));
         }
         for (; i < width; ++i) {
-            total[i] += Number<T>(x[i]);
+            total[i] += F::template at<Number<T>>(all(Number<T>(x[i])))[0];
         }
     }
 }
@@ -223,7 +234,7 @@ struct Dims {
 };
 
 // Across rows of d numbers: each task adds up some rows, or a part of their columns.
-template <class T> void sum_across(const Dims &n, const T *x, T *y, double divisor) {
+template <class T, class F = Itself> void sum_across(const Dims &n, const T *x, T *y, double divisor) {
     constexpr int64_t WIDE = 2048;
     const int64_t columns = least(n.d, WIDE), strips = (n.d + WIDE - 1) / WIDE;
     const int64_t share = least(n.c, greatest<int64_t>(64, (1 << 15) / columns));  // rows of a task
@@ -236,7 +247,7 @@ template <class T> void sum_across(const Dims &n, const T *x, T *y, double divis
         for (int64_t i = 0; i < width; ++i) {
             total[i] = 0.0;
         }
-        add_rows<T>(least(share, n.c - first), width, x + ((a * n.b + b) * n.c + first) * n.d + begin, n.d, total);
+        add_rows<T, F>(least(share, n.c - first), width, x + ((a * n.b + b) * n.c + first) * n.d + begin, n.d, total);
     });
     parallel(n.b * strips, [&](int64_t task) {
         const int64_t begin = task % strips * WIDE, b = task / strips, width = least(WIDE, n.d - begin);

@@ -6,10 +6,10 @@ namespace MYTORCH_ISA {
 
 namespace {
 
-// ---- y[b, d] = sum over a and c of x[a, b, c, d] / divisor ----------------------------------------------------------------------
+// ---- y[b, d] = sum over a and c of F(x[a, b, c, d]) / divisor ----------------------------------------------------------------------
 
 // Along memory: each task adds up pieces of rows of c numbers.
-template <class T> void sum_along(const Dims &n, const T *x, T *y, double divisor) {
+template <class T, class F> void sum_along(const Dims &n, const T *x, T *y, double divisor) {
     constexpr int64_t PIECE = 1 << 15;
     const int64_t pieces = (n.c + PIECE - 1) / PIECE, rows = n.a * n.b;
     const int64_t share = greatest<int64_t>(1, PIECE / n.c);  // rows of a task
@@ -21,7 +21,7 @@ template <class T> void sum_along(const Dims &n, const T *x, T *y, double diviso
             Total total;
             each_chunk([&](int64_t at, const Piece &piece) {
                 double sum[1];
-                add_chunk<T, 1>(piece, sum, [](Vec<T> v) { return Terms<T, 1>{{v}}; }, from + at);
+                add_chunk<T, 1>(piece, sum, [](Vec<T> v) { return Terms<T, 1>{{F::template at<Number<T>>(v)}}; }, from + at);
                 total.add(sum[0]);
             }, least(PIECE, n.c - begin));
             partial[row * pieces + task % pieces] = total.value();
@@ -39,7 +39,7 @@ template <class T> void sum_along(const Dims &n, const T *x, T *y, double diviso
 }
 
 // Across a few rows: of each vector of columns at once, without sums of their own in memory.
-template <class T> void sum_few(const Dims &n, const T *x, T *y, double divisor) {
+template <class T, class F> void sum_few(const Dims &n, const T *x, T *y, double divisor) {
     constexpr int W = WIDTH<T>;
     constexpr int64_t PIECE = 1 << 12;
     const int64_t pieces = (n.d + PIECE - 1) / PIECE;
@@ -51,7 +51,7 @@ template <class T> void sum_few(const Dims &n, const T *x, T *y, double divisor)
             const int64_t width = least<int64_t>(W, end - i);
             for (int64_t row = 0; row < n.c; ++row) {
                 const T *at = from + row * n.d + i;
-                add_lanes<T>(total, width == W ? load(at) : load_some(at, width));
+                add_lanes<T>(total, F::template at<Number<T>>(width == W ? load(at) : load_some(at, width)));
             }
             Vec<T> sum{};
             for (int k = 0; k < W; ++k) {
@@ -67,7 +67,7 @@ template <class T> void sum_few(const Dims &n, const T *x, T *y, double divisor)
 }
 
 // x, y, the four sizes, divisor
-template <class T> int sum_typed(const mytorch_argument *arguments) {
+template <class T, class F> int sum_typed(const mytorch_argument *arguments) {
     const Dims n{arguments[2].integer, arguments[3].integer, arguments[4].integer, arguments[5].integer};
     for (int i = 2; i < 6; ++i) {
         require(arguments[i].integer > 0 && arguments[i].integer <= (int64_t{1} << 40), "sizes are positive");
@@ -77,17 +77,17 @@ template <class T> int sum_typed(const mytorch_argument *arguments) {
     require(n.a * n.b == count_of(arguments[0].array) / (n.c * n.d) && count_of(arguments[0].array) % (n.c * n.d) == 0, "x has a * b * c * d elements");
     require(n.b * n.d == count_of(arguments[1].array), "y has b * d elements");
     if (n.d == 1) {
-        sum_along(n, x, y, arguments[6].number);
+        sum_along<T, F>(n, x, y, arguments[6].number);
     } else if (n.a == 1 && n.c <= 8 && n.d >= WIDTH<T>) {
-        sum_few(n, x, y, arguments[6].number);
+        sum_few<T, F>(n, x, y, arguments[6].number);
     } else {
-        sum_across(n, x, y, arguments[6].number);
+        sum_across<T, F>(n, x, y, arguments[6].number);
     }
     return 1;
 }
 
-int sum(const mytorch_argument *x) {
-    return by_type(x[0].array, [&](auto *type) { return sum_typed<std::remove_pointer_t<decltype(type)>>(x); });
+template <class F> int sum(const mytorch_argument *x) {
+    return by_type(x[0].array, [&](auto *type) { return sum_typed<std::remove_pointer_t<decltype(type)>, F>(x); });
 }
 
 // y (rows, length): each row one number of x, divided.
@@ -198,7 +198,9 @@ int block_spread(const mytorch_argument *x) {
 extern const mytorch_kernel sum_kernels[] = {
     {"block_means", "rwiiii", block_means},
     {"block_spread", "rwiiii", block_spread},
-    {"sum", "rwiiiif", sum},
+    {"sum", "rwiiiif", sum<Itself>},
+    {"sum_of_squares", "rwiiiif", sum<ItsSquare>},
+    {"sum_of_sizes", "rwiiiif", sum<ItsSize>},
     {"repeat", "rwf", repeat},
     {nullptr, nullptr, nullptr},
 };

@@ -281,7 +281,7 @@ def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layo
         d = as_dtype(out.dtype if dtype is None else dtype)
     else:
         d = from_numpy_dtype(value.dtype) if isinstance(fill_value, TensorBase) else number_dtype(fill_value)
-    array = allocated("full", np.empty, sizes_of("full", (size,) if not isinstance(size, (tuple, list)) else tuple(size)), d)
+    array = allocated("full", backends.empty, sizes_of("full", (size,) if not isinstance(size, (tuple, list)) else tuple(size)), d)
     array[...] = cast(value, d.np)
     y = finished(array, requires_grad, device)
     return y if out is None else put_out(y, out, warn=False)

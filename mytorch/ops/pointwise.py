@@ -122,6 +122,23 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
         except (ValueError, MemoryError) as error:
             raise size_error(error, a, b) from None
 
+    def into(a: Any, b: Any) -> Any:
+        """The result written over a, where it is of a's shape and dtype; elsewhere a new array."""
+        kind = a.dtype
+        if not direct or (kind is not FLOAT32 and kind is not FLOAT64):
+            return run(a, b)
+        if type(b) is ndarray:
+            if b.dtype is not kind or b.shape != a.shape or (b is not a and np.may_share_memory(a, b)):
+                return run(a, b)
+        elif type(b) is not float and type(b) is not int:
+            return run(a, b)
+        if override is not None and a.size >= MANY:
+            y = override(a, b, a)
+            if y is not NotImplemented:
+                return y
+        return function(a, b, out=a)
+
+    run.into = into  # type: ignore[attr-defined]
     return run
 
 

@@ -43,10 +43,14 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype
     count = -(-(last - first) // step) if whole else math.ceil((last - first) / step)
     allocated("arange", np.empty, (count,), d)  # raises if there is no room; the memory is not touched
     if d.category <= dtypes.INTEGER:  # the narrower integers are counted before they are rounded
-        array = np.arange(count, dtype=np.int64) * int(step) + int(first)
+        array = np.arange(count, dtype=np.int64)
+        if int(step) != 1:
+            array *= int(step)
+        if int(first):
+            array += int(first)
     else:
         array = np.arange(count, dtype=np.float64) * step + first
-    y = finished(cast(array, d.np), requires_grad, device)
+    y = finished(array if array.dtype == d.np else cast(array, d.np), requires_grad, device)
     if out is not None and out._array.size not in (0, count):
         import warnings
         warnings.warn(f"The number of elements in the out tensor of shape {list(out._array.shape)} is {out._array.size} which does not match the "
@@ -87,8 +91,11 @@ def _evenly_spaced(first: Any, last: Any, steps: int, d: dtypes.dtype) -> Any:
     if steps == 1:
         return a.reshape(1)
     gap = rounded(rounded(b - a) / rounded(max(steps - 1, 1)))
-    i = np.arange(steps)
-    return np.where(i < steps / 2, rounded(a + rounded(gap * rounded(i))), rounded(b - rounded(gap * rounded(steps - 1 - i))))
+    near = (steps + 1) // 2
+    y = np.empty(steps, inner)
+    y[:near] = rounded(a + rounded(gap * rounded(np.arange(near))))
+    y[near:] = rounded(b - rounded(gap * rounded(np.arange(steps - near - 1, -1, -1))))
+    return y
 
 
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,

@@ -12,6 +12,7 @@ from mytorch import engine_state, errors
 from mytorch.backends import MANY, kernel, kernels
 from mytorch.node_names import titled
 from mytorch.ops.autocast import get_casting, in_float32
+from mytorch.ops.choices import kept
 from mytorch.ops.common import Op, apply, apply_inplace, cast, narrowed, put_out, require_tensor, widened, wrap_dim, wrap_dims
 from mytorch.ops.elementwise import clone_for
 from mytorch.ops.layout import row_major
@@ -136,7 +137,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:  # noqa:
 def _triangle_of(x: Any, *, diagonal: int, lower: bool) -> Any:
     rows, columns = x.shape[-2:]
     inside = np.tri(rows, columns, diagonal if lower else diagonal - 1, dtype=np.bool_) == lower
-    return row_major(np.where(inside, x, np.zeros((), x.dtype)))
+    return row_major(kept(x, inside) if x.dtype.kind == "f" and x.size >= MANY else np.where(inside, x, np.zeros((), x.dtype)))
 
 
 triangle_op: Op = Op("tril", _triangle_of, lambda g, diagonal, lower: triangle_op(g, diagonal=diagonal, lower=lower))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mytorch import dtypes, errors
-from mytorch.backends import kernel
+from mytorch.backends import MANY, kernel
 from mytorch.grad_mode import by_example
 from mytorch.ops.autocast import full_precision
 from mytorch.ops.common import Op, TensorBase, apply, floating, narrowed, put_out, require_tensor, widened
@@ -19,7 +19,23 @@ from mytorch.ops.index import gather
 from mytorch.ops.layout import row_major
 from mytorch.ops.pointwise import times
 from mytorch.ops.sorting import sort
-from mytorch.ops.sums import Dims, converted, count, kept_shape, left_shape, mean, mean_op, numpy_names, one_dim, reduced_dims, refused, spread
+from mytorch.ops.sums import (
+    Dims,
+    converted,
+    count,
+    kept_shape,
+    left_shape,
+    mean,
+    mean_op,
+    numpy_names,
+    one_dim,
+    reduce_sum,
+    reduced_dims,
+    refused,
+    spread,
+    sum_of_sizes,
+    sum_of_squares,
+)
 
 __mytorch__ = True
 
@@ -30,6 +46,10 @@ def _var(x: Any, *, dim: Dims, keepdim: bool, correction: float) -> Any:
     wide = widened(x)
     n = count(x.shape, dim)
     freedom = n - correction
+    if wide.dtype.kind == "f" and wide.size >= MANY:  # the same by the kernels of these functions
+        offset = sub(wide, reduce_sum(wide, dim=dim, keepdim=True) / n)
+        offset = sub(offset, reduce_sum(offset, dim=dim, keepdim=True) / n)
+        return narrowed(np.true_divide(sum_of_squares(offset, dim=dim, keepdim=keepdim), max(freedom, 0), out=..., order="C"), x.dtype)
     offset = np.subtract(wide, np.true_divide(np.add.reduce(wide, axis=dim, keepdims=True), n), out=...)
     # once more, from what rounding left: equal elements then have a variance of exactly 0, and a deviation without slope
     offset -= np.true_divide(np.add.reduce(offset, axis=dim, keepdims=True), n)
@@ -169,6 +189,10 @@ def _vector_norm(x: Any, *, ord: float, dim: Dims, keepdim: bool) -> Any:  # noq
         flat = wide.reshape(-1)
         y = np.sqrt(np.dot(flat, flat), out=...)  # BLAS: one pass, no temporary
         y = y.reshape(kept_shape(x.shape, None)) if keepdim else y
+    elif ord == 2 and wide.dtype.kind == "f":
+        y = np.sqrt(sum_of_squares(wide, dim=dim, keepdim=keepdim), out=...)
+    elif ord == 1 and wide.dtype.kind == "f":
+        y = sum_of_sizes(wide, dim=dim, keepdim=keepdim)
     else:
         y = _norm_of_sizes(np.abs(wide), ord, dim, keepdim)
     return narrowed(row_major(np.asarray(y, wide.real.dtype)), x.dtype)
@@ -181,10 +205,6 @@ def _norm_of_sizes(size: Any, ord: float, dim: Any, keepdim: bool) -> Any:  # no
         return np.maximum.reduce(size, axis=dim, keepdims=keepdim, out=...)
     if ord == -math.inf:
         return np.minimum.reduce(size, axis=dim, keepdims=keepdim, out=...)
-    if ord == 1:
-        return np.add.reduce(size, axis=dim, keepdims=keepdim, out=...)
-    if ord == 2:
-        return np.sqrt(np.add.reduce(size * size, axis=dim, keepdims=keepdim, out=...))
     return np.power(np.add.reduce(np.power(size, ord), axis=dim, keepdims=keepdim, out=...), 1 / ord)
 
 

@@ -119,6 +119,18 @@ def reduce_sum(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     return narrowed(reduce_sum.reference(widened(x), dim=dim, keepdim=keepdim), kind)
 
 
+@kernel
+def sum_of_squares(x: Any, *, dim: Dims, keepdim: bool) -> Any:
+    """Sum of x * x over dimensions, of real floats."""
+    return row_major(np.add.reduce(x * x, axis=dim, keepdims=keepdim, out=...))
+
+
+@kernel
+def sum_of_sizes(x: Any, *, dim: Dims, keepdim: bool) -> Any:
+    """Sum of |x| over dimensions, of real floats."""
+    return row_major(np.add.reduce(np.abs(x), axis=dim, keepdims=keepdim, out=...))
+
+
 sum_op: Op = Op("sum", reduce_sum, lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
 
 

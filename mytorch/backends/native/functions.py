@@ -32,12 +32,12 @@ def _unary(kernel: str, at_least: int = _SMALLEST, wide: bool = True) -> Callabl
     return override
 
 
-def _gradient(kernel: str, wide: bool = True) -> Callable[[Array, Array], Any]:
+def _gradient(kernel: str, wide: bool = True) -> Callable[..., Any]:
     """The override of a function of two arrays of one shape: as a rule g times a slope, from the input or from the output v."""
-    def override(g: Array, v: Array) -> Any:
+    def override(g: Array, v: Array, out: Array | None = None) -> Any:
         if not (K.worth(g.size, _SMALLEST) and alike(g, v)) or (g.dtype is FLOAT64 and not wide):
             return NotImplemented
-        return getattr(K, kernel)(g, v, empty(g.shape, g.dtype))
+        return getattr(K, kernel)(g, v, empty(g.shape, g.dtype) if out is None else out)
 
     return override
 
@@ -56,11 +56,11 @@ def power_grad(g: Array, x: Array, *, exponent: float) -> Any:
     return K.power_grad(g, x, exponent, empty(g.shape, g.dtype))
 
 
-def logaddexp(a: Any, b: Any) -> Any:
+def logaddexp(a: Any, b: Any, out: Array | None = None) -> Any:
     """log(e^a + e^b) of two arrays of one shape."""
     if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray) or not alike(a, b):
         return NotImplemented
-    return K.logaddexp(a, b, empty(a.shape, a.dtype))
+    return K.logaddexp(a, b, empty(a.shape, a.dtype) if out is None else out)
 
 
 def logaddexp_grad(g: Array, a: Array, b: Array) -> Any:

@@ -33,7 +33,7 @@ def _unary(name: str, at_least: int = _SMALLEST) -> Callable[[Array], Any]:
     return override
 
 
-def _binary(name: str, number_first: str | None = None) -> Callable[[Any, Any], Any]:
+def _binary(name: str, number_first: str | None = None) -> Callable[..., Any]:
     """The override of a function of two arrays, one of which has the shape of the result.
 
     Args:
@@ -47,11 +47,12 @@ def _binary(name: str, number_first: str | None = None) -> Callable[[Any, Any], 
             return NotImplemented
         return getattr(K, name)(a, b, empty(a.shape, FLOAT32))
 
-    def override(a: Any, b: Any) -> Any:
+    def override(a: Any, b: Any, out: Any = None) -> Any:
+        """The function, in a new array; or in `out`, which has the result's shape and dtype, and may be a."""
         if not isinstance(b, np.ndarray):
             if number_first is None or not _answers(a) or not -_HUGE < b < _HUGE:
                 return NotImplemented
-            return getattr(K, number_second)(a, b, empty(a.shape, a.dtype))
+            return getattr(K, number_second)(a, b, empty(a.shape, a.dtype) if out is None else out)
         if not isinstance(a, np.ndarray):
             if number_first is None or not _answers(b) or not -_HUGE < a < _HUGE:
                 return NotImplemented
@@ -63,7 +64,7 @@ def _binary(name: str, number_first: str | None = None) -> Callable[[Any, Any], 
             return mixed(a, b)
         if small.shape != large.shape[large.ndim - small.ndim:] and not _repeats(small.shape, large.shape):
             return NotImplemented
-        return getattr(K, name)(a, b, empty(large.shape, large.dtype))
+        return getattr(K, name)(a, b, empty(large.shape, large.dtype) if out is None else out)
 
     return override
 

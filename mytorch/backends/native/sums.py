@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mytorch.backends.native.extension import FLOAT32, Array, K, empty, known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __mytorch__ = True
 
@@ -13,17 +16,20 @@ _SMALLEST = 2048  # elements; below, NumPy is as fast
 Ints = tuple[int, ...]
 
 
-def reduce_sum(x: Array, *, dim: Ints | None, keepdim: bool) -> Any:
-    """The sum over dimensions of an array that lies in order."""
-    if not _answers(x):
-        return NotImplemented
-    if dim is None:
-        return K.sum(x, empty((1,) * x.ndim if keepdim else (), x.dtype), 1, 1, x.size, 1, 1.0)
-    if keepdim:
-        shape = tuple([1 if i in dim else n for i, n in enumerate(x.shape)])
-    else:
-        shape = tuple([n for i, n in enumerate(x.shape) if i not in dim])
-    return _sum(x, dim, shape)
+def _reduction(name: str) -> Callable[..., Any]:
+    """The override of a sum over dimensions of an array that lies in order."""
+    def override(x: Array, *, dim: Ints | None, keepdim: bool) -> Any:
+        if not _answers(x):
+            return NotImplemented
+        if dim is None:
+            return getattr(K, name)(x, empty((1,) * x.ndim if keepdim else (), x.dtype), 1, 1, x.size, 1, 1.0)
+        if keepdim:
+            shape = tuple([1 if i in dim else n for i, n in enumerate(x.shape)])
+        else:
+            shape = tuple([n for i, n in enumerate(x.shape) if i not in dim])
+        return _sum(name, x, dim, shape)
+
+    return override
 
 
 def sum_to(x: Array, *, shape: Ints) -> Any:
@@ -35,14 +41,14 @@ def sum_to(x: Array, *, shape: Ints) -> Any:
     if lead < 0 or not _answers(x) or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:])):
         return NotImplemented
     dim = tuple([i for i, m in enumerate(x.shape) if i < lead or (m != 1 and shape[i - lead] == 1)])
-    return _sum(x, dim, shape)
+    return _sum("sum", x, dim, shape)
 
 
 def _answers(x: Array) -> bool:
     return K.worth(x.size, _SMALLEST) and known(x.dtype) and x.size > 0 and x.flags.c_contiguous
 
 
-def _sum(x: Array, dim: Ints, shape: Ints) -> Any:
+def _sum(name: str, x: Array, dim: Ints, shape: Ints) -> Any:
     """As the kernel sees it: x (a, b, c, d), summed over a and c, each of them one or several dimensions, or none."""
     a, b, c, d = 1, 1, 1, 1
     turn = 0  # how often dimensions that stay and those that go have taken turns; from the end: d stays, c goes, b stays, a goes
@@ -62,7 +68,8 @@ def _sum(x: Array, dim: Ints, shape: Ints) -> Any:
             a *= n
         else:
             return NotImplemented
-    return K.sum(x, empty(shape, x.dtype), a, b, c, d, 1.0)
+    return getattr(K, name)(x, empty(shape, x.dtype), a, b, c, d, 1.0)
 
 
-overrides = {"reduce_sum": reduce_sum, "sum_to": sum_to}
+overrides = {"reduce_sum": _reduction("sum"), "sum_to": sum_to, "sum_of_squares": _reduction("sum_of_squares"),
+             "sum_of_sizes": _reduction("sum_of_sizes")}
