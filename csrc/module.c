@@ -38,6 +38,7 @@ static int type_of(const Py_buffer *view) {
     switch (format[0]) {
     case 'f': return MYTORCH_FLOAT32;
     case 'd': return MYTORCH_FLOAT64;
+    case 'e': return MYTORCH_FLOAT16;
     case '?': return MYTORCH_BOOL;
     case 'b': return MYTORCH_INT8;
     case 'B': return MYTORCH_UINT8;

@@ -118,6 +118,18 @@ def float32_to_bfloat16(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(rounded, np.uint16).view(BFLOAT16_NP)
 
 
+@kernel
+def float16_to_float32(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """float32 values of an array of float16."""
+    return array.astype(np.float32)
+
+
+@kernel
+def float32_to_float16(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """float16 values nearest to float32 values, ties to even; infinite where they are too large."""
+    return array.astype(np.float16)
+
+
 def cast(array: np.ndarray[Any, Any], np_dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """A copy of the array with another dtype, through bfloat16 where one side is that; complex loses its imaginary part."""
     if array.dtype == BFLOAT16_NP:
@@ -130,6 +142,10 @@ def cast(array: np.ndarray[Any, Any], np_dtype: np.dtype[Any]) -> np.ndarray[Any
         array = array.astype(bool) if np_dtype.kind == "b" else array.real
     if np_dtype == BFLOAT16_NP:
         return float32_to_bfloat16(array.astype(np.float32, copy=False))
+    if np_dtype is float16.np and array.dtype is float32.np:
+        return float32_to_float16(array)
+    if np_dtype is float32.np and array.dtype is float16.np:
+        return float16_to_float32(array)
     return array.astype(np_dtype)
 
 

@@ -57,6 +57,16 @@ int cast(const mytorch_argument *arguments) {
         cast_typed<bfloat16>(x, static_cast<float *>(y.data));
         return 1;
     }
+#if defined(__F16C__)
+    if (x.type == MYTORCH_FLOAT32 && y.type == MYTORCH_FLOAT16) {
+        cast_typed<float>(x, static_cast<float16 *>(y.data));
+        return 1;
+    }
+    if (x.type == MYTORCH_FLOAT16 && y.type == MYTORCH_FLOAT32) {
+        cast_typed<float16>(x, static_cast<float *>(y.data));
+        return 1;
+    }
+#endif
     return 0;
 }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import mytorch as torch
 from mytorch import backends, dtypes
 from mytorch.nn import functional as F
-from tests.backends.agreement import NATIVE, check, floats, instruction_sets, native_as, needs_native
+from tests.backends.agreement import NATIVE, check, declines, floats, instruction_sets, native_as, needs_native
 
 pytestmark = needs_native
 
@@ -40,6 +40,25 @@ def test_every_bfloat16_converts_there_and_back():
     every = np.arange(1 << 16, dtype=np.uint16).view(dtypes.BFLOAT16_NP)
     check("bfloat16_to_float32", every, bitwise=True)
     check("float32_to_bfloat16", wide(every), bitwise=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_float16_converts_there_and_back(isa):
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    wider = np.clip(floats(4, 5, 1001, edges=True), -3e35, 3e35) * np.float32(300)  # some too large, some below the normal numbers
+    halfway = (every[:-1].astype(np.float32) + every[1:].astype(np.float32)) / 2
+    with native_as(isa):
+        for x in (wider, halfway, wider.transpose(1, 2, 0), wider[:, :, ::3], wider * np.float32(1e-7)):
+            if isa == "baseline":
+                declines("float32_to_float16", x)
+                continue
+            expected, found = dtypes.float32_to_float16.reference(x), dtypes.float32_to_float16.override(x)
+            assert found.dtype == np.float16
+            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(np.signbit(found)[~np.isnan(x)], np.signbit(x)[~np.isnan(x)])
+        if isa != "baseline":
+            np.testing.assert_array_equal(dtypes.float16_to_float32.override(every), every.astype(np.float32))
 
 
 def test_halfway_numbers_round_to_even_and_the_largest_to_infinity():

@@ -1,4 +1,4 @@
-"""bfloat16: conversions and products of matrices, csrc/kernels/bfloat16.cpp."""
+"""bfloat16: conversions and products of matrices; conversions of float16: csrc/kernels/bfloat16.cpp."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __mytorch__ = True
 
+FLOAT16 = np.dtype(np.float16)
 _SMALLEST = 16  # elements; NumPy needs a dozen calls
 ANY_VECTORS = 0  # 1: AVX512-BF16 also where float32 is quicker than its vectors; for tests
 
@@ -37,6 +38,16 @@ def bfloat16_to_float32(array: Array) -> Any:
 def float32_to_bfloat16(array: Array) -> Any:
     """The nearest numbers of half the width."""
     return _cast(array, FLOAT32, BFLOAT16)
+
+
+def float16_to_float32(array: Array) -> Any:
+    """The same numbers in twice the width."""
+    return _cast(array, FLOAT16, FLOAT32)
+
+
+def float32_to_float16(array: Array) -> Any:
+    """The nearest numbers of half the width."""
+    return _cast(array, FLOAT32, FLOAT16)
 
 
 def product(a: Array, b: Array, bias: Array | None, y: Array) -> Any:
@@ -82,4 +93,5 @@ WIDENED: dict[str, tuple[int, ...]] = {"gelu_forward": (), "gelu_grad": (), "att
                                       "batch_norm_forward": (1, 2), "batch_norm_grad": (1, 2),
                                       "max_pool": (), "max_pool_with_places": (1,), "max_pool_grad": (), "avg_pool": (), "avg_pool_grad": ()}
 
-overrides = {"bfloat16_to_float32": bfloat16_to_float32, "float32_to_bfloat16": float32_to_bfloat16}
+overrides = {"bfloat16_to_float32": bfloat16_to_float32, "float32_to_bfloat16": float32_to_bfloat16, "float16_to_float32": float16_to_float32,
+             "float32_to_float16": float32_to_float16}
