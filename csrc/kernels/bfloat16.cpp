@@ -1,6 +1,7 @@
 // bfloat16, the upper half of a float32: conversions, and products on the units that processors have for it: AMX (tiles.h) or vectors
 // (vdpbf16ps of AVX512-BF16). Both multiply pairs of numbers along k and add in float32; numbers below the normal ones count as zero.
 // Where a processor has neither, the product declines, and float32 answers.
+#include "float16.h"
 #include "tile_products.h"
 
 #if defined(__AVX512F__) && (__clang_major__ >= 12 || (!defined(__clang__) && __GNUC__ >= 11))

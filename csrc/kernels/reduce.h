@@ -187,15 +187,12 @@ template <class T, int SUMS, class Body> MYTORCH_INLINE void add_strip(int64_t r
     }
 }
 
-// What is added up: the numbers themselves, their squares or their sizes.
+// What is added up: the numbers themselves or their squares.
 struct Itself {
     template <class T> static Vec<T> at(Vec<T> v) { return v; }
 };
 struct ItsSquare {
     template <class T> static Vec<T> at(Vec<T> v) { return v * v; }
-};
-struct ItsSize {
-    template <class T> static Vec<T> at(Vec<T> v) { return absolute<T>(v); }
 };
 
 // The same of whole rows: total[i] += the sum of F(x[row][i]).

@@ -39,7 +39,7 @@ template <class T, class F> void sum_along(const Dims &n, const T *x, T *y, doub
 }
 
 // Across a few rows: of each vector of columns at once, without sums of their own in memory.
-template <class T, class F> void sum_few(const Dims &n, const T *x, T *y, double divisor) {
+template <class T> void sum_few(const Dims &n, const T *x, T *y, double divisor) {
     constexpr int W = WIDTH<T>;
     constexpr int64_t PIECE = 1 << 12;
     const int64_t pieces = (n.d + PIECE - 1) / PIECE;
@@ -51,7 +51,7 @@ template <class T, class F> void sum_few(const Dims &n, const T *x, T *y, double
             const int64_t width = least<int64_t>(W, end - i);
             for (int64_t row = 0; row < n.c; ++row) {
                 const T *at = from + row * n.d + i;
-                add_lanes<T>(total, F::template at<Number<T>>(width == W ? load(at) : load_some(at, width)));
+                add_lanes<T>(total, width == W ? load(at) : load_some(at, width));
             }
             Vec<T> sum{};
             for (int k = 0; k < W; ++k) {
@@ -78,16 +78,20 @@ template <class T, class F> int sum_typed(const mytorch_argument *arguments) {
     require(n.b * n.d == count_of(arguments[1].array), "y has b * d elements");
     if (n.d == 1) {
         sum_along<T, F>(n, x, y, arguments[6].number);
-    } else if (n.a == 1 && n.c <= 8 && n.d >= WIDTH<T>) {
-        sum_few<T, F>(n, x, y, arguments[6].number);
+    } else if (std::is_same_v<F, Itself> && n.a == 1 && n.c <= 8 && n.d >= WIDTH<T>) {
+        sum_few(n, x, y, arguments[6].number);
     } else {
         sum_across<T, F>(n, x, y, arguments[6].number);
     }
     return 1;
 }
 
-template <class F> int sum(const mytorch_argument *x) {
-    return by_type(x[0].array, [&](auto *type) { return sum_typed<std::remove_pointer_t<decltype(type)>, F>(x); });
+int sum(const mytorch_argument *x) {
+    return by_type(x[0].array, [&](auto *type) { return sum_typed<std::remove_pointer_t<decltype(type)>, Itself>(x); });
+}
+
+int sum_of_squares(const mytorch_argument *x) {
+    return holds<float>(x[0].array) ? sum_typed<float, ItsSquare>(x) : holds<double>(x[0].array) ? sum_typed<double, ItsSquare>(x) : 0;
 }
 
 // y (rows, length): each row one number of x, divided.
@@ -198,9 +202,8 @@ int block_spread(const mytorch_argument *x) {
 extern const mytorch_kernel sum_kernels[] = {
     {"block_means", "rwiiii", block_means},
     {"block_spread", "rwiiii", block_spread},
-    {"sum", "rwiiiif", sum<Itself>},
-    {"sum_of_squares", "rwiiiif", sum<ItsSquare>},
-    {"sum_of_sizes", "rwiiiif", sum<ItsSize>},
+    {"sum", "rwiiiif", sum},
+    {"sum_of_squares", "rwiiiif", sum_of_squares},
     {"repeat", "rwf", repeat},
     {nullptr, nullptr, nullptr},
 };

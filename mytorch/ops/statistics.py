@@ -33,7 +33,6 @@ from mytorch.ops.sums import (
     reduced_dims,
     refused,
     spread,
-    sum_of_sizes,
     sum_of_squares,
 )
 
@@ -192,7 +191,7 @@ def _vector_norm(x: Any, *, ord: float, dim: Dims, keepdim: bool) -> Any:  # noq
     elif ord == 2 and wide.dtype.kind == "f":
         y = np.sqrt(sum_of_squares(wide, dim=dim, keepdim=keepdim), out=...)
     elif ord == 1 and wide.dtype.kind == "f":
-        y = sum_of_sizes(wide, dim=dim, keepdim=keepdim)
+        y = reduce_sum(np.abs(wide), dim=dim, keepdim=keepdim)
     else:
         y = _norm_of_sizes(np.abs(wide), ord, dim, keepdim)
     return narrowed(row_major(np.asarray(y, wide.real.dtype)), x.dtype)

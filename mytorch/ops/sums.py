@@ -125,12 +125,6 @@ def sum_of_squares(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     return row_major(np.add.reduce(x * x, axis=dim, keepdims=keepdim, out=...))
 
 
-@kernel
-def sum_of_sizes(x: Any, *, dim: Dims, keepdim: bool) -> Any:
-    """Sum of |x| over dimensions, of real floats."""
-    return row_major(np.add.reduce(np.abs(x), axis=dim, keepdims=keepdim, out=...))
-
-
 sum_op: Op = Op("sum", reduce_sum, lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim))
 
 

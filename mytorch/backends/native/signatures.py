@@ -185,7 +185,6 @@ SIGNATURES: dict[str, str] = {
     "sub": "rrw",
     "sub_number": "rfw",
     "sum": "rwiiiif",
-    "sum_of_sizes": "rwiiiif",
     "sum_of_squares": "rwiiiif",
     "take_rows": "rrw",
     "take_slices": "rrwii",

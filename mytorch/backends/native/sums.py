@@ -71,5 +71,4 @@ def _sum(name: str, x: Array, dim: Ints, shape: Ints) -> Any:
     return getattr(K, name)(x, empty(shape, x.dtype), a, b, c, d, 1.0)
 
 
-overrides = {"reduce_sum": _reduction("sum"), "sum_to": sum_to, "sum_of_squares": _reduction("sum_of_squares"),
-             "sum_of_sizes": _reduction("sum_of_sizes")}
+overrides = {"reduce_sum": _reduction("sum"), "sum_to": sum_to, "sum_of_squares": _reduction("sum_of_squares")}
