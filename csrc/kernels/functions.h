@@ -1,4 +1,5 @@
-// Trigonometry, exponentials, logarithms, the error function and remainders of vectors. The polynomials were fitted for these intervals by Remez' exchange in
+// Trigonometry, exponentials, logarithms, the error function and remainders of vectors.
+// The polynomials were fitted for these intervals by Remez' exchange in
 // 40 digits (mpmath), then rounded to float32; each comment says the error before rounding.
 #ifndef MYTORCH_KERNELS_FUNCTIONS_H
 #define MYTORCH_KERNELS_FUNCTIONS_H
@@ -9,11 +10,6 @@ namespace mytorch {
 namespace MYTORCH_VECTORS {
 
 constexpr float FAR_TURN = 12000.0f;  // up to here n below has 13 bits at most
-
-// The sign of x for y.
-template <class T> MYTORCH_INLINE Vec<T> signed_as(Vec<T> x, Vec<T> y) {
-    return bits_as<Vec<T>>(bits_as<Mask<T>>(absolute<T>(y)) | (bits_as<Mask<T>>(x) & std::numeric_limits<typename Vectors<T>::Scalar>::min()));
-}
 
 enum class Turn { sine, cosine, tangent };
 
@@ -72,8 +68,7 @@ MYTORCH_INLINE VecF error_function(VecF x) {
     q = q * t + 0.248144937051f;
     q = q * t + 0.205073102079f;
     const VecF beyond = 1.0f - decay<float>(-z) * t * q;
-    const VecI y = bits_as<VecI>(size < 1.0f ? size + size * p : beyond);
-    return bits_as<VecF>(y | (bits_as<VecI>(x) & std::numeric_limits<int32_t>::min()));
+    return signed_as<float>(x, size < 1.0f ? size + size * p : beyond);
 }
 
 // log(1 + x): the logarithm of u = 1 + x as rounded, and what the rounding took, (x - (u - 1)) / u (Higham 2002, Accuracy and Stability

@@ -179,6 +179,11 @@ template <class T> MYTORCH_INLINE Vec<T> absolute(Vec<T> v) {
     return bits_as<Vec<T>>(bits_as<Mask<T>>(v) & std::numeric_limits<typename Vectors<T>::Scalar>::max());
 }
 
+// y, which has no sign of its own, with that of x.
+template <class T> MYTORCH_INLINE Vec<T> signed_as(Vec<T> x, Vec<T> y) {
+    return bits_as<Vec<T>>(bits_as<Mask<T>>(y) | (bits_as<Mask<T>>(x) & std::numeric_limits<typename Vectors<T>::Scalar>::min()));
+}
+
 template <class T> MYTORCH_INLINE Vec<T> square_root(Vec<T> v) {
     for (int i = 0; i < WIDTH<T>; ++i) {
         v[i] = std::sqrt(v[i]);  // becomes one instruction
@@ -369,8 +374,7 @@ template <class T> MYTORCH_INLINE Vec<T> tanh(Vec<T> x) {
     const Vec<T> less = power.p * factor + (factor - T(1));
     const Vec<T> over = inverse<T>(less + T(2));
     const Vec<T> size = y < T(-1) ? T(1) - T(2) * (power.p * factor + factor) * over : -less * over;
-    const Mask<T> sign = bits_as<Mask<T>>(x) & std::numeric_limits<typename Vectors<T>::Scalar>::min();
-    return bits_as<Vec<T>>(bits_as<Mask<T>>(size) | sign);
+    return signed_as<T>(x, size);
 }
 
 }  // namespace MYTORCH_VECTORS

@@ -125,7 +125,7 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
     def into(a: Any, b: Any) -> Any:
         """The result written over a, where it is of a's shape and dtype; elsewhere a new array."""
         kind = a.dtype
-        if not direct or (kind is not FLOAT32 and kind is not FLOAT64):
+        if kind is not FLOAT32 and kind is not FLOAT64:
             return run(a, b)
         if type(b) is ndarray:
             if b.dtype is not kind or b.shape != a.shape or (b is not a and np.may_share_memory(a, b)):
@@ -138,7 +138,8 @@ def _binary_kernel(name: str, function: Callable[..., Any], careful: Callable[..
                 return y
         return function(a, b, out=a)
 
-    run.into = into  # type: ignore[attr-defined]
+    if direct:
+        run.into = into  # type: ignore[attr-defined]
     return run
 
 
